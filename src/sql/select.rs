@@ -1,0 +1,445 @@
+//! SELECT: WITH, set operations, VALUES, the target list, grouping, ordering, locking.
+
+use std::rc::Rc;
+
+use pg_raw_parse::raw::SetOperation::SETOP_NONE;
+use pg_raw_parse::{Node, list::NodeList, nodes};
+
+use crate::access::{Action, Use};
+use crate::refusal::Refusal;
+
+use super::analyser::{Analyser, at, strings, unknown_node};
+use super::scope::{Columns, Cte, Ctes, Found, FromItem, Origin, Scope, ScopeColumn, merge};
+
+type Outer<'a, 'p> = Option<&'p Scope<'a, 'p>>;
+type With<'a, 'p> = Option<&'p Ctes<'a, 'p>>;
+
+impl<'a> Analyser<'a> {
+    /// Any query that has a result: SELECT, VALUES, or a data-modifying statement with RETURNING.
+    pub(super) fn query(
+        &mut self,
+        node: Node<'a>,
+        outer: Outer<'a, '_>,
+        ctes: With<'a, '_>,
+    ) -> Result<Columns<'a>, Refusal> {
+        if let Node::SelectStmt(select) = node {
+            return self.select(select, outer, ctes);
+        }
+        self.write(node, ctes)
+    }
+
+    pub(super) fn select(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Outer<'a, '_>,
+        ctes: With<'a, '_>,
+    ) -> Result<Columns<'a>, Refusal> {
+        self.enter()?;
+        self.command("SELECT");
+        if let Some(into) = select.into_clause() {
+            let location = into.rel().map_or(-1, |rel| rel.location);
+            return Err(at(
+                Refusal::unsupported("SELECT INTO is not allowed")
+                    .with_hint("leave INTO out and read the rows"),
+                location,
+            ));
+        }
+        let local = self.with_clause(select.with_clause(), outer, ctes)?;
+        let ctes = local.as_ref().or(ctes);
+        let columns = if select.op != SETOP_NONE {
+            self.set_operation(select, outer, ctes)?
+        } else if !select.values_lists().is_empty() {
+            self.values(select, outer, ctes)?
+        } else {
+            self.simple_select(select, outer, ctes)?
+        };
+        self.leave();
+        Ok(columns)
+    }
+
+    fn simple_select(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Outer<'a, '_>,
+        ctes: With<'a, '_>,
+    ) -> Result<Columns<'a>, Refusal> {
+        let mut scope = Scope {
+            outer,
+            ctes,
+            items: Vec::new(),
+        };
+        self.read_from(select.from_clause(), &mut scope)?;
+        let outputs = self.target_list(select.target_list().iter(), &scope)?;
+        self.expression(select.where_clause(), &scope, Use::Predicate)?;
+        for node in select.group_clause() {
+            self.group_item(node, &scope, &outputs)?;
+        }
+        self.expression(select.having_clause(), &scope, Use::Predicate)?;
+        for node in select.window_clause() {
+            let Node::WindowDef(window) = node else {
+                return Err(unknown_node(node, "WINDOW"));
+            };
+            self.window(window, &scope)?;
+        }
+        for node in select.distinct_clause() {
+            self.order_item(node, &scope, &outputs)?;
+        }
+        self.tail(select, &scope, &outputs)?;
+        self.locking(select, &scope)?;
+        Ok(outputs.derived())
+    }
+
+    /// ORDER BY, LIMIT and OFFSET.
+    fn tail(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        scope: &Scope<'a, '_>,
+        outputs: &Columns<'a>,
+    ) -> Result<(), Refusal> {
+        for sort in select.sort_clause() {
+            self.operator_names(sort.use_op(), sort.location)?;
+            self.order_item(sort.node(), scope, outputs)?;
+        }
+        self.expression(select.limit_count(), scope, Use::Predicate)?;
+        self.expression(select.limit_offset(), scope, Use::Predicate)?;
+        Ok(())
+    }
+
+    fn set_operation(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Outer<'a, '_>,
+        ctes: With<'a, '_>,
+    ) -> Result<Columns<'a>, Refusal> {
+        let (left, right) = arms(select)?;
+        let left = self.select(left, outer, ctes)?;
+        let right = self.select(right, outer, ctes)?;
+        let columns = united(left, &right);
+        self.set_operation_tail(select, outer, ctes, &columns)?;
+        Ok(columns)
+    }
+
+    /// ORDER BY of a set operation sees its output columns alone.
+    fn set_operation_tail(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Outer<'a, '_>,
+        ctes: With<'a, '_>,
+        columns: &Columns<'a>,
+    ) -> Result<(), Refusal> {
+        let scope = Scope {
+            outer,
+            ctes,
+            items: vec![FromItem {
+                columns: columns.clone(),
+                entries: Vec::new(),
+            }],
+        };
+        self.tail(select, &scope, columns)?;
+        self.locking(select, &scope)
+    }
+
+    fn values(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Outer<'a, '_>,
+        ctes: With<'a, '_>,
+    ) -> Result<Columns<'a>, Refusal> {
+        const NAMES: [&str; 8] = [
+            "column1", "column2", "column3", "column4", "column5", "column6", "column7", "column8",
+        ];
+        let scope = Scope {
+            outer,
+            ctes,
+            items: Vec::new(),
+        };
+        let mut columns = Columns::default();
+        for row in select.values_lists() {
+            let Node::NodeList(row) = row else {
+                return Err(unknown_node(row, "VALUES"));
+            };
+            for (index, value) in row.iter().enumerate() {
+                let sources = self.expression(value, &scope, Use::Output)?;
+                let column = ScopeColumn {
+                    name: NAMES.get(index).copied(),
+                    origin: Origin::Derived(Rc::from(sources)),
+                };
+                match columns.list.get_mut(index) {
+                    Some(known) => *known = joined(known, &column),
+                    None => columns.list.push(column),
+                }
+            }
+        }
+        self.tail(select, &scope, &columns)?;
+        self.locking(select, &scope)?;
+        Ok(columns)
+    }
+
+    /// The target list of SELECT or RETURNING.
+    pub(super) fn target_list(
+        &mut self,
+        targets: impl Iterator<Item = &'a nodes::ResTarget>,
+        scope: &Scope<'a, '_>,
+    ) -> Result<Columns<'a>, Refusal> {
+        let mut outputs = Columns::default();
+        for target in targets {
+            if let Node::ColumnRef(column) = target.val()
+                && matches!(column.fields().iter().next_back(), Some(Node::A_Star(_)))
+            {
+                let star = self.star(column, scope)?;
+                outputs.open |= star.open;
+                outputs.list.extend(star.list);
+                continue;
+            }
+            if let Node::A_Indirection(field) = target.val()
+                && matches!(
+                    field.indirection().iter().next_back(),
+                    Some(Node::A_Star(_))
+                )
+            {
+                self.expression(field.arg(), scope, Use::Output)?;
+                outputs.open = true;
+                continue;
+            }
+            let sources = self.expression(target.val(), scope, Use::Output)?;
+            outputs.list.push(ScopeColumn {
+                name: target.name().or_else(|| invented_name(target.val())),
+                origin: Origin::Derived(Rc::from(sources)),
+            });
+        }
+        Ok(outputs)
+    }
+
+    /// GROUP BY takes a bare name as an input column first, as an output column second.
+    fn group_item(
+        &mut self,
+        node: Node<'a>,
+        scope: &Scope<'a, '_>,
+        outputs: &Columns<'a>,
+    ) -> Result<(), Refusal> {
+        if let Node::GroupingSet(set) = node {
+            for part in set.content() {
+                self.group_item(part, scope, outputs)?;
+            }
+            return Ok(());
+        }
+        if let Some(name) = bare_name(node)
+            && matches!(scope.column(name), Found::Nothing)
+            && names_output(outputs, name)
+        {
+            self.names.columns.push(name.to_owned());
+            return Ok(());
+        }
+        self.expression(node, scope, Use::Predicate).map(drop)
+    }
+
+    /// ORDER BY and DISTINCT ON take a bare name as an output column first.
+    fn order_item(
+        &mut self,
+        node: Node<'a>,
+        scope: &Scope<'a, '_>,
+        outputs: &Columns<'a>,
+    ) -> Result<(), Refusal> {
+        if let Some(name) = bare_name(node)
+            && names_output(outputs, name)
+        {
+            self.names.columns.push(name.to_owned());
+            return Ok(());
+        }
+        self.expression(node, scope, Use::Predicate).map(drop)
+    }
+
+    /// FOR UPDATE and its kin need the privilege to update, as in Postgres.
+    fn locking(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        scope: &Scope<'a, '_>,
+    ) -> Result<(), Refusal> {
+        for clause in select.locking_clause() {
+            let mut wanted = Vec::new();
+            for node in clause.locked_rels() {
+                let Node::RangeVar(range) = node else {
+                    return Err(unknown_node(node, "FOR UPDATE"));
+                };
+                wanted.push(range.relname().unwrap_or_default());
+            }
+            let locked: Vec<_> = scope
+                .items
+                .iter()
+                .flat_map(|item| &item.entries)
+                .filter(|entry| wanted.is_empty() || wanted.contains(&entry.alias))
+                .filter_map(|entry| entry.relation)
+                .collect();
+            for relation in locked {
+                self.use_relation(relation, Action::Update, -1);
+            }
+        }
+        Ok(())
+    }
+
+    /// A WITH clause: the CTEs it brings into view, or `None` where there is none.
+    pub(super) fn with_clause<'p>(
+        &mut self,
+        with: Option<&'a nodes::WithClause>,
+        outer: Outer<'a, '_>,
+        ctes: With<'a, 'p>,
+    ) -> Result<Option<Ctes<'a, 'p>>, Refusal> {
+        let Some(with) = with else {
+            return Ok(None);
+        };
+        let mut local = Ctes {
+            outer: ctes,
+            list: Vec::new(),
+        };
+        if with.recursive {
+            let ahead = with.ctes().iter().map(|cte| Cte {
+                name: cte.ctename().unwrap_or_default(),
+                columns: None,
+            });
+            local.list.extend(ahead);
+        }
+        for cte in with.ctes() {
+            let columns = self.cte(cte, with.recursive, outer, &mut local)?;
+            set_cte(&mut local, cte.ctename().unwrap_or_default(), columns);
+        }
+        Ok(Some(local))
+    }
+
+    fn cte(
+        &mut self,
+        cte: &'a nodes::CommonTableExpr,
+        recursive: bool,
+        outer: Outer<'a, '_>,
+        local: &mut Ctes<'a, '_>,
+    ) -> Result<Columns<'a>, Refusal> {
+        if cte.search_clause().is_some() || cte.cycle_clause().is_some() {
+            return Err(at(
+                Refusal::unsupported("SEARCH and CYCLE clauses are not supported")
+                    .with_hint("track the path in a column of the recursive query"),
+                cte.location,
+            ));
+        }
+        let names = strings(cte.aliascolnames()).unwrap_or_default();
+        let Node::SelectStmt(select) = cte.ctequery() else {
+            let columns = self.query(cte.ctequery(), outer, Some(local))?;
+            return Ok(columns.derived().renamed(names.into_iter()));
+        };
+        if !recursive || select.op == SETOP_NONE || select.with_clause().is_some() {
+            let columns = self.select(select, outer, Some(local))?;
+            return Ok(columns.derived().renamed(names.into_iter()));
+        }
+        let (left, right) = arms(select)?;
+        self.enter()?;
+        let first = self.select(left, outer, Some(local))?.derived();
+        let first = first.renamed(names.iter().copied());
+        set_cte(local, cte.ctename().unwrap_or_default(), first.clone());
+        let second = self.select(right, outer, Some(local))?;
+        let columns = united(first, &second);
+        self.set_operation_tail(select, outer, Some(local), &columns)?;
+        self.leave();
+        Ok(columns)
+    }
+}
+
+fn set_cte<'a>(ctes: &mut Ctes<'a, '_>, name: &'a str, columns: Columns<'a>) {
+    let columns = Some(columns);
+    match ctes.list.iter_mut().find(|cte| cte.name == name) {
+        Some(cte) => cte.columns = columns,
+        None => ctes.list.push(Cte { name, columns }),
+    }
+}
+
+fn arms(select: &nodes::SelectStmt) -> Result<(&nodes::SelectStmt, &nodes::SelectStmt), Refusal> {
+    select
+        .larg()
+        .zip(select.rarg())
+        .ok_or_else(|| Refusal::unsupported("set operation without two sides"))
+}
+
+/// Columns of a set operation: named by the left side, made of both.
+fn united<'a>(left: Columns<'a>, right: &Columns<'a>) -> Columns<'a> {
+    let open = left.open || right.open;
+    let all = right.sources();
+    let list = left
+        .list
+        .into_iter()
+        .enumerate()
+        .map(|(index, column)| {
+            // With an open side positions cannot be paired: everything on the right may be meant.
+            let other = match right.list.get(index) {
+                Some(other) if !open => other.origin.sources(),
+                _ => &all,
+            };
+            let mut sources = column.origin.sources().to_vec();
+            merge(&mut sources, other);
+            ScopeColumn {
+                name: column.name,
+                origin: Origin::Derived(Rc::from(sources)),
+            }
+        })
+        .collect();
+    Columns { list, open }
+}
+
+fn joined<'a>(one: &ScopeColumn<'a>, other: &ScopeColumn<'a>) -> ScopeColumn<'a> {
+    let mut sources = one.origin.sources().to_vec();
+    merge(&mut sources, other.origin.sources());
+    ScopeColumn {
+        name: one.name,
+        origin: Origin::Derived(Rc::from(sources)),
+    }
+}
+
+fn bare_name(node: Node<'_>) -> Option<&str> {
+    let Node::ColumnRef(column) = node else {
+        return None;
+    };
+    let mut fields = column.fields().iter();
+    let name = fields.next()?.as_str()?;
+    fields.next().is_none().then_some(name)
+}
+
+fn names_output(outputs: &Columns<'_>, name: &str) -> bool {
+    outputs.list.iter().any(|column| column.name == Some(name))
+}
+
+/// The name Postgres gives an unnamed output column (`FigureColname` in `parse_target.c`), for the
+/// cases in which agents rely on it; `None` elsewhere.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a column without a known name"
+)]
+fn invented_name(node: Node<'_>) -> Option<&str> {
+    if let Node::ColumnRef(column) = node {
+        return last_str(column.fields());
+    }
+    if let Node::FuncCall(call) = node {
+        return last_str(call.funcname());
+    }
+    if let Node::TypeCast(cast) = node {
+        return invented_name(cast.arg()).or_else(|| {
+            let name = cast.type_name()?;
+            name.names().iter().next_back()?.sval()
+        });
+    }
+    if let Node::A_Indirection(field) = node {
+        return last_str(field.indirection()).or_else(|| invented_name(field.arg()));
+    }
+    if let Node::CollateClause(collate) = node {
+        return invented_name(collate.arg());
+    }
+    if let Node::CaseExpr(case) = node {
+        return invented_name(case.defresult()).or(Some("case"));
+    }
+    match node {
+        Node::CoalesceExpr(_) => Some("coalesce"),
+        Node::A_ArrayExpr(_) => Some("array"),
+        Node::RowExpr(_) => Some("row"),
+        Node::GroupingFunc(_) => Some("grouping"),
+        _ => None,
+    }
+}
+
+fn last_str(list: &NodeList) -> Option<&str> {
+    list.iter().next_back()?.as_str()
+}

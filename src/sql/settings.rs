@@ -1,0 +1,458 @@
+//! Session settings: which may be set and shown, and what a session has set so far. Whatever
+//! changes what names or bytes mean is pinned; what is not on the lists is refused by name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::catalog::{SearchPath, Snapshot};
+use crate::refusal::Refusal;
+
+/// Settings that an agent may change: they alter how values look or how long a statement may run,
+/// never what a statement means or whose authority it has.
+const SETTABLE: &[&str] = &[
+    "application_name",
+    "bytea_output",
+    "client_encoding",
+    "client_min_messages",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "extra_float_digits",
+    "idle_in_transaction_session_timeout",
+    "intervalstyle",
+    "jit",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "lock_timeout",
+    "standard_conforming_strings",
+    "statement_timeout",
+    "timezone",
+    "transaction_deferrable",
+    "transaction_isolation",
+    "transaction_read_only",
+    "xmloption",
+];
+
+/// Settings that may be read besides those: facts that drivers ask for.
+const SHOWABLE: &[&str] = &[
+    "block_size",
+    "default_tablespace",
+    "default_text_search_config",
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "lc_collate",
+    "lc_ctype",
+    "max_identifier_length",
+    "max_index_keys",
+    "pgward.agent",
+    "pgward.session",
+    "pgward.user",
+    "search_path",
+    "server_encoding",
+    "server_version",
+    "server_version_num",
+    "session_authorization",
+];
+
+/// What a statement does to the session once it has succeeded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Effect {
+    /// Nothing that pgward has to know.
+    #[default]
+    None,
+    /// A transaction block starts.
+    Begin,
+    /// A transaction block ends for good.
+    Commit,
+    /// A transaction block is undone.
+    Rollback,
+    /// A savepoint is set.
+    Savepoint(String),
+    /// A savepoint is given up, its changes kept.
+    Release(String),
+    /// Everything since a savepoint is undone.
+    RollbackTo(String),
+    /// `search_path` is set; `None` is its default.
+    SearchPath {
+        /// The entries.
+        entries: Option<Vec<String>>,
+        /// `SET LOCAL`: until the transaction ends.
+        local: bool,
+    },
+    /// A statement is prepared under a name (SQL or protocol: one namespace).
+    Prepare {
+        /// Its name.
+        name: String,
+        /// Its canonical text.
+        text: Arc<str>,
+    },
+    /// Prepared statements end: one, or all.
+    Deallocate(Option<String>),
+    /// A cursor is declared.
+    Declare {
+        /// Its name.
+        name: String,
+        /// The canonical text of its query.
+        text: Arc<str>,
+    },
+    /// Cursors end: one, or all.
+    CloseCursor(Option<String>),
+    /// `RESET ALL`.
+    ResetAll,
+    /// `DISCARD ALL`.
+    DiscardAll,
+}
+
+/// `search_path` as it is and as it will be when the transaction has been committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Paths {
+    now: Vec<String>,
+    committed: Vec<String>,
+}
+
+impl Paths {
+    fn both(path: &[String]) -> Self {
+        Self {
+            now: path.to_vec(),
+            committed: path.to_vec(),
+        }
+    }
+}
+
+/// What a session has set so far, as far as it changes what later statements mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    default_path: Vec<String>,
+    paths: Paths,
+    /// The paths at BEGIN and at every savepoint since, the oldest first.
+    marks: Vec<(String, Paths)>,
+    /// Every text a name may stand for: a name whose DEALLOCATE may have failed keeps the old one.
+    statements: HashMap<String, Vec<Arc<str>>>,
+    cursors: HashMap<String, Vec<Arc<str>>>,
+    generation: u64,
+}
+
+impl Settings {
+    /// The settings of a new session: the role's own `search_path`.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let path = snapshot.document().search_path.clone();
+        Self {
+            paths: Paths::both(&path),
+            default_path: path,
+            marks: Vec::new(),
+            statements: HashMap::new(),
+            cursors: HashMap::new(),
+            generation: 0,
+        }
+    }
+
+    /// The `search_path` in force, resolved against a snapshot.
+    pub fn search_path(&self, snapshot: &Snapshot) -> SearchPath {
+        snapshot.search_path(&self.paths.now)
+    }
+
+    /// Counts up whenever something changes that later statements depend on.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The texts that a prepared statement's name may stand for.
+    pub fn statement(&self, name: &str) -> Option<&[Arc<str>]> {
+        self.statements.get(name).map(Vec::as_slice)
+    }
+
+    /// The texts that a cursor's name may stand for.
+    pub fn cursor(&self, name: &str) -> Option<&[Arc<str>]> {
+        self.cursors.get(name).map(Vec::as_slice)
+    }
+
+    /// How many prepared statements and cursors are held.
+    pub fn held(&self) -> usize {
+        let texts = self.statements.values().chain(self.cursors.values());
+        texts.map(Vec::len).sum()
+    }
+
+    /// Applies what a statement that succeeded has done.
+    pub fn apply(&mut self, effect: &Effect) {
+        self.generation = self.generation.wrapping_add(1);
+        match effect {
+            Effect::None => {}
+            Effect::Begin => self.marks = vec![(String::new(), self.paths.clone())],
+            Effect::Commit => {
+                self.paths.now.clone_from(&self.paths.committed);
+                self.marks.clear();
+            }
+            Effect::Rollback => {
+                if let Some((_, paths)) = self.marks.drain(..).next() {
+                    self.paths = paths;
+                }
+            }
+            Effect::Savepoint(name) => self.marks.push((name.clone(), self.paths.clone())),
+            Effect::Release(name) => {
+                if let Some(place) = self.mark(name) {
+                    self.marks.truncate(place);
+                }
+            }
+            Effect::RollbackTo(name) => {
+                if let Some(place) = self.mark(name) {
+                    self.marks.truncate(place.saturating_add(1));
+                    if let Some((_, paths)) = self.marks.last() {
+                        self.paths = paths.clone();
+                    }
+                }
+            }
+            Effect::SearchPath { entries, local } => {
+                let path = entries.as_ref().unwrap_or(&self.default_path).clone();
+                self.set_path(path, *local);
+            }
+            Effect::Prepare { name, text } => hold(&mut self.statements, name, text),
+            Effect::Deallocate(name) => drop_held(&mut self.statements, name.as_deref()),
+            Effect::Declare { name, text } => hold(&mut self.cursors, name, text),
+            Effect::CloseCursor(name) => drop_held(&mut self.cursors, name.as_deref()),
+            Effect::ResetAll => self.set_path(self.default_path.clone(), false),
+            Effect::DiscardAll => {
+                self.set_path(self.default_path.clone(), false);
+                self.statements.clear();
+                self.cursors.clear();
+            }
+        }
+    }
+
+    /// Sets `search_path` as a startup parameter does: it is then also what RESET returns to.
+    ///
+    /// # Errors
+    /// A path that [`check_search_path`] refuses.
+    pub fn set_default_path(&mut self, value: &str) -> Result<(), Refusal> {
+        let entries = split_identifiers(value);
+        let shown: Vec<&str> = entries.iter().map(String::as_str).collect();
+        check_search_path(&shown)?;
+        self.paths = Paths::both(&entries);
+        self.default_path = entries;
+        Ok(())
+    }
+
+    /// The mark of a savepoint, never the one of BEGIN.
+    fn mark(&self, name: &str) -> Option<usize> {
+        let place = self
+            .marks
+            .iter()
+            .skip(1)
+            .rposition(|(mark, _)| mark == name)?;
+        place.checked_add(1)
+    }
+
+    fn set_path(&mut self, path: Vec<String>, local: bool) {
+        // Outside a transaction block SET LOCAL has no effect.
+        if local && self.marks.is_empty() {
+            return;
+        }
+        if !local {
+            self.paths.committed.clone_from(&path);
+        }
+        self.paths.now = path;
+    }
+}
+
+fn hold(held: &mut HashMap<String, Vec<Arc<str>>>, name: &str, text: &Arc<str>) {
+    let texts = held.entry(name.to_owned()).or_default();
+    if !texts.contains(text) {
+        texts.push(Arc::clone(text));
+    }
+}
+
+fn drop_held(held: &mut HashMap<String, Vec<Arc<str>>>, name: Option<&str>) {
+    match name {
+        Some(name) => drop(held.remove(name)),
+        None => held.clear(),
+    }
+}
+
+/// Whether a setting may be set to these values.
+///
+/// # Errors
+/// 0A000 for a setting that is not on the list, or a pinned one set to something else.
+pub fn check_set(name: &str, values: &[&str]) -> Result<(), Refusal> {
+    let name = name.to_ascii_lowercase();
+    if SETTABLE.binary_search(&name.as_str()).is_err() {
+        return Err(not_settable(&name));
+    }
+    let allowed: &[&str] = match name.as_str() {
+        "client_encoding" => &["utf8", "utf-8", "unicode"],
+        "standard_conforming_strings" => &["on", "true", "yes", "1"],
+        "client_min_messages" => &["notice", "warning", "error"],
+        _ => return Ok(()),
+    };
+    let plain = |value: &str| value.trim_matches(['\'', '"', ' ']).to_ascii_lowercase();
+    if values
+        .iter()
+        .all(|value| allowed.contains(&plain(value).as_str()))
+    {
+        return Ok(());
+    }
+    Err(Refusal::unsupported(format!(
+        "parameter \"{name}\" can only be set to {}",
+        allowed.join(", ")
+    )))
+}
+
+/// Whether a setting may be shown.
+///
+/// # Errors
+/// 0A000 for a setting that is not on the lists.
+pub fn check_show(name: &str) -> Result<(), Refusal> {
+    let name = name.to_ascii_lowercase();
+    let name = name.as_str();
+    if SETTABLE.binary_search(&name).is_ok() || SHOWABLE.binary_search(&name).is_ok() {
+        return Ok(());
+    }
+    Err(
+        Refusal::unsupported(format!("parameter \"{name}\" cannot be shown"))
+            .with_hint("only harmless parameters can be shown, one by one"),
+    )
+}
+
+/// Whether a `search_path` may be set.
+///
+/// # Errors
+/// 0A000 for one that lets other names come before the built-in ones.
+pub(super) fn check_search_path(entries: &[&str]) -> Result<(), Refusal> {
+    let late = entries.iter().skip(1).any(|entry| *entry == "pg_catalog");
+    if late {
+        return Err(Refusal::unsupported(
+            "search_path must not name pg_catalog after another schema",
+        )
+        .with_hint("leave pg_catalog out: it is always searched first"));
+    }
+    if entries.iter().any(|entry| entry.starts_with("pg_temp")) {
+        return Err(Refusal::unsupported("search_path must not name pg_temp"));
+    }
+    Ok(())
+}
+
+fn not_settable(name: &str) -> Refusal {
+    let refusal = Refusal::unsupported(format!("parameter \"{name}\" cannot be set"));
+    match name {
+        "role" | "session_authorization" => {
+            refusal.with_hint("the role is fixed for the session; leave the SET out")
+        }
+        _ => refusal.with_hint("leave the SET out; only harmless parameters can be set"),
+    }
+}
+
+/// The entries of a list of identifiers as Postgres splits it: commas, double quotes, folding.
+fn split_identifiers(value: &str) -> Vec<String> {
+    let mut entries = Vec::new();
+    let mut entry = String::new();
+    let mut quoted = false;
+    let mut was_quoted = false;
+    for c in value.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                was_quoted = true;
+            }
+            ',' if !quoted => {
+                push_entry(&mut entries, &mut entry, &mut was_quoted);
+            }
+            c if quoted => entry.push(c),
+            c if c.is_ascii_whitespace() => {}
+            c => entry.push(c.to_ascii_lowercase()),
+        }
+    }
+    push_entry(&mut entries, &mut entry, &mut was_quoted);
+    entries
+}
+
+fn push_entry(entries: &mut Vec<String>, entry: &mut String, quoted: &mut bool) {
+    if !entry.is_empty() || *quoted {
+        entries.push(std::mem::take(entry));
+    }
+    *quoted = false;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_sorted() {
+        assert!(SETTABLE.is_sorted() && SHOWABLE.is_sorted());
+    }
+
+    #[test]
+    fn pinned_and_unlisted_settings_are_refused() {
+        assert!(check_set("DateStyle", &["ISO"]).is_ok());
+        assert!(check_set("client_encoding", &["'UTF8'"]).is_ok());
+        for (name, value) in [
+            ("client_encoding", "LATIN1"),
+            ("standard_conforming_strings", "off"),
+            ("client_min_messages", "debug5"),
+            ("role", "postgres"),
+            ("session_authorization", "postgres"),
+            ("row_security", "off"),
+            ("backslash_quote", "on"),
+            ("pgward.user", "root"),
+            ("session_preload_libraries", "x"),
+        ] {
+            assert!(check_set(name, &[value]).is_err(), "{name}");
+        }
+        assert!(check_show("server_version").is_ok());
+        assert!(check_show("hba_file").is_err() && check_show("all").is_err());
+    }
+
+    #[test]
+    fn search_path_follows_transactions() {
+        let json = r#"{"format":1,"server_version_num":1,"database":"d","role":"r",
+            "search_path":["public"],"schemas":["public","hr","x"],"relations":[],
+            "functions":[],"operators":[]}"#;
+        let snapshot = Snapshot::from_json(json).unwrap();
+        let mut settings = Settings::new(&snapshot);
+        let set = |schema: &str, local| Effect::SearchPath {
+            entries: Some(vec![schema.to_owned()]),
+            local,
+        };
+        let mut run = |effects: &[Effect], expected: &str| {
+            effects.iter().for_each(|effect| settings.apply(effect));
+            let path = settings.search_path(&snapshot);
+            assert_eq!(
+                path.schemas().last().map(String::as_str),
+                Some(expected),
+                "{effects:?}"
+            );
+        };
+        let savepoint = |name: &str| Effect::Savepoint(name.to_owned());
+        run(&[set("hr", true)], "public");
+        run(&[Effect::Begin, set("hr", false)], "hr");
+        run(&[set("x", true)], "x");
+        run(&[Effect::Commit], "hr");
+        run(&[Effect::Begin, set("x", false), Effect::Rollback], "hr");
+        run(&[Effect::Begin, savepoint("a"), set("x", false)], "x");
+        run(&[savepoint("b"), set("public", true)], "public");
+        run(&[Effect::Release("b".to_owned())], "public");
+        run(&[Effect::RollbackTo("a".to_owned())], "hr");
+        run(
+            &[
+                set("x", false),
+                Effect::Release("a".to_owned()),
+                Effect::Commit,
+            ],
+            "x",
+        );
+        run(&[Effect::ResetAll], "public");
+    }
+
+    #[test]
+    fn search_path_rules() {
+        assert!(check_search_path(&["public", "hr"]).is_ok());
+        assert!(check_search_path(&["pg_catalog", "hr"]).is_ok());
+        assert!(check_search_path(&["hr", "pg_catalog"]).is_err());
+        assert!(check_search_path(&["pg_temp"]).is_err());
+        assert_eq!(
+            split_identifiers("Public, \"My, S\" ,x"),
+            ["public", "My, S", "x"]
+        );
+    }
+}
