@@ -23,3 +23,11 @@ pub mod gate;
 pub mod audit;
 pub mod jwks;
 pub mod upstream;
+
+// FLOWS: one connection from its greeting to its end.
+pub mod session;
+
+// TOP: the parts put together.
+pub mod config;
+pub mod server;
+pub mod cli;

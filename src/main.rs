@@ -1,3 +1,7 @@
 //! The `pgward` command. Everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pgward::cli::run()
+}

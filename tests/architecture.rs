@@ -157,7 +157,9 @@ fn made(module: &str, name: &str) -> usize {
                 inside = false;
             }
             let literal = line.contains(&format!("{name} {{"))
-                && !["struct ", "impl", "-> ", "for "].iter().any(|word| line.contains(word));
+                && !["struct ", "impl", "-> ", "for "]
+                    .iter()
+                    .any(|word| line.contains(word));
             count += usize::from(literal || inside && line.trim_end().ends_with("Self {"));
         }
     }
@@ -166,7 +168,11 @@ fn made(module: &str, name: &str) -> usize {
 
 #[test]
 fn the_proofs_have_one_constructor_each() {
-    for (module, name) in [("token", "Verified"), ("policy", "Permit"), ("gate", "Cleared")] {
+    for (module, name) in [
+        ("token", "Verified"),
+        ("policy", "Permit"),
+        ("gate", "Cleared"),
+    ] {
         for other in modules() {
             let expected = usize::from(other == module);
             let found = made(&other, name) - shadow(&other, module, name);

@@ -1,0 +1,114 @@
+//! Postgres as the oracle of the analysis: the columns that it records in `pg_depend` for a
+//! temporary view of a query are the columns the query touches. We may say more (a whole row is all
+//! its columns to us), never less.
+
+use std::collections::BTreeSet;
+
+use pgward::catalog::Snapshot;
+use pgward::sql::{self, Settings};
+use pgward::wire::Limits;
+
+use crate::world::{World, data_files, world};
+
+type Touched = BTreeSet<(String, String, String)>;
+
+/// Every SQL text in the data files, whoever is to say it.
+fn texts() -> Vec<String> {
+    let mut texts = Vec::new();
+    for folder in ["attacks", "everyday"] {
+        for (name, text) in data_files(folder) {
+            let value: toml::Table =
+                toml::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let entries = value.values().filter_map(toml::Value::as_array).flatten();
+            for entry in entries {
+                if let Some(sql) = entry.get("sql").and_then(toml::Value::as_str) {
+                    texts.push(sql.to_owned());
+                }
+                let steps = entry.get("steps").and_then(toml::Value::as_array);
+                let steps = steps.into_iter().flatten().filter_map(toml::Value::as_str);
+                texts.extend(steps.map(str::to_owned));
+            }
+        }
+    }
+    texts
+}
+
+/// What Postgres says, or `None` where it makes no view of the text.
+async fn oracle(client: &tokio_postgres::Client, sql: &str) -> Option<Touched> {
+    let made = client
+        .batch_execute(&format!("BEGIN; CREATE TEMP VIEW oracle AS {sql}"))
+        .await;
+    let touched = match made {
+        Ok(()) => client
+            .query(
+                "SELECT n.nspname::text, c.relname::text, a.attname::text
+                 FROM pg_rewrite r
+                 JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                      AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
+                 JOIN pg_class c ON c.oid = d.refobjid
+                 JOIN pg_namespace n ON n.oid = c.relnamespace
+                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
+                 WHERE r.ev_class = 'oracle'::regclass AND d.refobjid <> r.ev_class",
+                &[],
+            )
+            .await
+            .ok()
+            .map(|rows| {
+                let row = |row: &tokio_postgres::Row| (row.get(0), row.get(1), row.get(2));
+                rows.iter().map(row).collect()
+            }),
+        Err(_) => None,
+    };
+    let _ = client.batch_execute("ROLLBACK").await;
+    touched
+}
+
+async fn snapshot(world: &World) -> Snapshot {
+    let config = pgward::upstream::Config::from_url(&world.database.app_url()).unwrap();
+    let connector = pgward::upstream::Connector::new(&config).unwrap();
+    sql::trace(connector.introspect().await.unwrap())
+}
+
+#[test]
+fn we_never_say_less_than_postgres() {
+    let world = world();
+    let client = world.superuser();
+    let (mut agreed, mut more, mut refused, mut less) = (0, 0, 0, Vec::new());
+    world.runtime.block_on(async {
+        let snapshot = snapshot(world).await;
+        let settings = Settings::new(&snapshot);
+        for text in texts() {
+            let Some(theirs) = oracle(&client, &text).await else {
+                continue;
+            };
+            let Ok(statements) = sql::analyse(&text, &snapshot, &settings, &Limits::default())
+            else {
+                refused += 1;
+                continue;
+            };
+            let uses = statements
+                .iter()
+                .flat_map(|statement| &statement.access.columns);
+            let ours: Touched = uses
+                .map(|used| {
+                    let name = &used.relation;
+                    (name.schema.clone(), name.name.clone(), used.column.clone())
+                })
+                .collect();
+            let missing: Vec<_> = theirs.difference(&ours).collect();
+            if !missing.is_empty() {
+                less.push(format!("{text}\n    {missing:?}"));
+            } else if ours.len() > theirs.len() {
+                more += 1;
+            } else {
+                agreed += 1;
+            }
+        }
+    });
+    println!(
+        "agreed {agreed}, we said more {more}, less {}, refused {refused}",
+        less.len()
+    );
+    assert!(agreed > 100, "agreed in {agreed}");
+    assert!(less.is_empty(), "{}", less.join("\n"));
+}

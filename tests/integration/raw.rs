@@ -1,0 +1,309 @@
+//! A Postgres client of the plainest kind: it sends frames and keeps every byte that comes back, so
+//! that a test can look for what must not be there, and can break the protocol where it wants to.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// A message of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub tag: u8,
+    pub body: Vec<u8>,
+}
+
+/// Everything that came back up to ReadyForQuery or the end of the connection.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    pub messages: Vec<Message>,
+    /// The connection ended.
+    pub closed: bool,
+}
+
+/// An error or notice, by field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields(pub Vec<(u8, String)>);
+
+impl Fields {
+    pub fn get(&self, field: u8) -> Option<&str> {
+        let found = self.0.iter().find(|(name, _)| *name == field);
+        found.map(|(_, text)| text.as_str())
+    }
+
+    pub fn code(&self) -> &str {
+        self.get(b'C').unwrap_or_default()
+    }
+}
+
+impl Reply {
+    /// The first error.
+    pub fn error(&self) -> Option<Fields> {
+        self.messages.iter().find(|m| m.tag == b'E').map(fields)
+    }
+
+    pub fn code(&self) -> String {
+        self.error()
+            .map(|error| error.code().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// The rows, text format.
+    pub fn rows(&self) -> Vec<Vec<Option<String>>> {
+        let rows = self.messages.iter().filter(|m| m.tag == b'D');
+        rows.map(|m| cells(&m.body)).collect()
+    }
+
+    /// The command tags.
+    pub fn tags(&self) -> Vec<String> {
+        let tags = self.messages.iter().filter(|m| m.tag == b'C');
+        tags.map(|m| text(&m.body)).collect()
+    }
+
+    /// The transaction status of the last ReadyForQuery.
+    pub fn status(&self) -> Option<char> {
+        let ready = self.messages.iter().rev().find(|m| m.tag == b'Z')?;
+        ready.body.first().map(|status| char::from(*status))
+    }
+
+    /// The order of the messages, one letter each.
+    pub fn letters(&self) -> String {
+        self.messages.iter().map(|m| char::from(m.tag)).collect()
+    }
+
+    /// Whether these bytes are anywhere in what came back, in whatever case.
+    pub fn contains(&self, needle: &str) -> bool {
+        let needle = needle.as_bytes();
+        let is_it = |part: &[u8]| part.eq_ignore_ascii_case(needle);
+        let mut bodies = self.messages.iter().map(|m| &m.body);
+        bodies.any(|body| body.windows(needle.len()).any(is_it))
+    }
+}
+
+fn text(body: &[u8]) -> String {
+    String::from_utf8_lossy(body)
+        .trim_end_matches('\0')
+        .to_owned()
+}
+
+pub fn fields(message: &Message) -> Fields {
+    let parts = message.body.split(|byte| *byte == 0);
+    let parts = parts.filter(|part| !part.is_empty());
+    Fields(
+        parts
+            .map(|part| (part[0], String::from_utf8_lossy(&part[1..]).into_owned()))
+            .collect(),
+    )
+}
+
+fn cells(body: &[u8]) -> Vec<Option<String>> {
+    let mut rest = &body[2..];
+    let mut cells = Vec::new();
+    while rest.len() >= 4 {
+        let length = i32::from_be_bytes(rest[..4].try_into().unwrap());
+        rest = &rest[4..];
+        if length < 0 {
+            cells.push(None);
+        } else {
+            let (cell, after) = rest.split_at(length as usize);
+            cells.push(Some(String::from_utf8_lossy(cell).into_owned()));
+            rest = after;
+        }
+    }
+    cells
+}
+
+/// A frame: tag, length, body.
+pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    bytes.extend(((body.len() + 4) as u32).to_be_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// A startup packet of protocol 3.0.
+pub fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
+    startup_of(3 << 16, parameters)
+}
+
+pub fn startup_of(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    for (name, value) in parameters {
+        body.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
+    }
+    body.push(0);
+    [&((body.len() + 4) as u32).to_be_bytes()[..], &body].concat()
+}
+
+pub fn query(sql: &str) -> Vec<u8> {
+    frame(b'Q', &[sql.as_bytes(), b"\0"].concat())
+}
+
+pub fn parse(name: &str, sql: &str) -> Vec<u8> {
+    let body = [name.as_bytes(), b"\0", sql.as_bytes(), b"\0\0\0"].concat();
+    frame(b'P', &body)
+}
+
+/// Bind with text parameters.
+pub fn bind(portal: &str, statement: &str, parameters: &[&str]) -> Vec<u8> {
+    let mut body = [portal.as_bytes(), b"\0", statement.as_bytes(), b"\0\0\0"].concat();
+    body.extend((parameters.len() as u16).to_be_bytes());
+    for value in parameters {
+        body.extend((value.len() as u32).to_be_bytes());
+        body.extend(value.as_bytes());
+    }
+    body.extend([0, 0]);
+    frame(b'B', &body)
+}
+
+pub fn execute(portal: &str, rows: u32) -> Vec<u8> {
+    frame(
+        b'E',
+        &[portal.as_bytes(), b"\0", &rows.to_be_bytes()].concat(),
+    )
+}
+
+pub fn describe(kind: u8, name: &str) -> Vec<u8> {
+    frame(b'D', &[&[kind], name.as_bytes(), b"\0"].concat())
+}
+
+pub fn close(kind: u8, name: &str) -> Vec<u8> {
+    frame(b'C', &[&[kind], name.as_bytes(), b"\0"].concat())
+}
+
+pub fn sync() -> Vec<u8> {
+    frame(b'S', b"")
+}
+
+/// A connection.
+pub struct Raw {
+    pub stream: TcpStream,
+    /// The process id and key of BackendKeyData.
+    pub key: Option<(u32, Vec<u8>)>,
+    /// ParameterStatus as reported at login.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Raw {
+    /// An open socket, nothing said yet.
+    pub fn open(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            key: None,
+            parameters: Vec::new(),
+        }
+    }
+
+    /// Logs in with a token in the password's place.
+    pub fn login(port: u16, user: &str, database: &str, token: &str) -> Result<Self, Reply> {
+        let mut raw = Self::open(port);
+        raw.send(&startup(&[("user", user), ("database", database)]));
+        let asked = raw.message();
+        assert!(
+            matches!(&asked, Some(m) if m.tag == b'R' && m.body == [0, 0, 0, 3]),
+            "{asked:?}"
+        );
+        raw.send(&frame(b'p', &[token.as_bytes(), b"\0"].concat()));
+        raw.finish_login()
+    }
+
+    /// Reads what follows the credential, up to ReadyForQuery.
+    pub fn finish_login(mut self) -> Result<Self, Reply> {
+        let reply = self.reply();
+        if reply.closed || reply.error().is_some() {
+            return Err(reply);
+        }
+        for message in &reply.messages {
+            if message.tag == b'K' {
+                let id = u32::from_be_bytes(message.body[..4].try_into().unwrap());
+                self.key = Some((id, message.body[4..].to_vec()));
+            }
+            if message.tag == b'S' {
+                let mut parts = message.body.split(|byte| *byte == 0);
+                let mut next = || text(parts.next().unwrap_or_default());
+                let name = next();
+                self.parameters.push((name, next()));
+            }
+        }
+        Ok(self)
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        // The server may have closed already; what it said is still to be read.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// One message, or `None` at the end of the connection.
+    pub fn message(&mut self) -> Option<Message> {
+        let mut head = [0; 5];
+        self.stream.read_exact(&mut head).ok()?;
+        let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
+        let mut body = vec![0; length - 4];
+        self.stream.read_exact(&mut body).ok()?;
+        Some(Message { tag: head[0], body })
+    }
+
+    /// Everything up to ReadyForQuery. A COPY FROM STDIN that was let through is failed.
+    pub fn reply(&mut self) -> Reply {
+        let mut reply = Reply::default();
+        loop {
+            let Some(message) = self.message() else {
+                reply.closed = true;
+                return reply;
+            };
+            let tag = message.tag;
+            reply.messages.push(message);
+            if tag == b'G' {
+                self.send(&frame(b'f', b"not now\0"));
+            }
+            if tag == b'Z' {
+                return reply;
+            }
+        }
+    }
+
+    /// A simple query and all that comes back.
+    pub fn query(&mut self, sql: &str) -> Reply {
+        self.send(&query(sql));
+        self.reply()
+    }
+
+    /// Parse, Bind, Describe, Execute and Sync in one go.
+    pub fn extended(&mut self, sql: &str, parameters: &[&str]) -> Reply {
+        let messages = [
+            parse("", sql),
+            bind("", "", parameters),
+            describe(b'P', ""),
+            execute("", 0),
+            sync(),
+        ];
+        self.send(&messages.concat());
+        self.reply()
+    }
+}
+
+impl Raw {
+    /// Logs in to Postgres itself with SCRAM.
+    pub fn login_scram(url: &tokio_postgres::Config) -> Self {
+        use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+        let mut raw = Self::open(url.get_ports()[0]);
+        let (user, database) = (url.get_user().unwrap(), url.get_dbname().unwrap());
+        raw.send(&startup(&[("user", user), ("database", database)]));
+        raw.message().unwrap();
+        let password = url.get_password().unwrap();
+        let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
+        let first = scram.message();
+        let length = (first.len() as u32).to_be_bytes();
+        let body = [SCRAM_SHA_256.as_bytes(), b"\0", &length, first].concat();
+        raw.send(&frame(b'p', &body));
+        scram.update(&raw.message().unwrap().body[4..]).unwrap();
+        let next = scram.message().to_vec();
+        raw.send(&frame(b'p', &next));
+        raw.finish_login()
+            .unwrap_or_else(|reply| panic!("{:?}", reply.error()))
+    }
+}
