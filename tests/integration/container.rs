@@ -7,7 +7,7 @@ use testcontainers::runners::AsyncRunner;
 use testcontainers::{GenericImage, ImageExt};
 
 /// Starts the container and gives the superuser's URL. It is removed when this process ends.
-pub async fn start() -> String {
+pub(crate) async fn start() -> String {
     let container = GenericImage::new("postgres", "17")
         .with_exposed_port(5432.tcp())
         .with_wait_for(WaitFor::message_on_stderr(

@@ -7,71 +7,71 @@ use std::time::Duration;
 
 /// A message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    pub tag: u8,
-    pub body: Vec<u8>,
+pub(crate) struct Message {
+    pub(crate) tag: u8,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Everything that came back up to ReadyForQuery or the end of the connection.
 #[derive(Debug, Clone, Default)]
-pub struct Reply {
-    pub messages: Vec<Message>,
+pub(crate) struct Reply {
+    pub(crate) messages: Vec<Message>,
     /// The connection ended.
-    pub closed: bool,
+    pub(crate) closed: bool,
 }
 
 /// An error or notice, by field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields(pub Vec<(u8, String)>);
+pub(crate) struct Fields(pub(crate) Vec<(u8, String)>);
 
 impl Fields {
-    pub fn get(&self, field: u8) -> Option<&str> {
+    pub(crate) fn get(&self, field: u8) -> Option<&str> {
         let found = self.0.iter().find(|(name, _)| *name == field);
         found.map(|(_, text)| text.as_str())
     }
 
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.get(b'C').unwrap_or_default()
     }
 }
 
 impl Reply {
     /// The first error.
-    pub fn error(&self) -> Option<Fields> {
+    pub(crate) fn error(&self) -> Option<Fields> {
         self.messages.iter().find(|m| m.tag == b'E').map(fields)
     }
 
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.error()
             .map(|error| error.code().to_owned())
             .unwrap_or_default()
     }
 
     /// The rows, text format.
-    pub fn rows(&self) -> Vec<Vec<Option<String>>> {
+    pub(crate) fn rows(&self) -> Vec<Vec<Option<String>>> {
         let rows = self.messages.iter().filter(|m| m.tag == b'D');
         rows.map(|m| cells(&m.body)).collect()
     }
 
     /// The command tags.
-    pub fn tags(&self) -> Vec<String> {
+    pub(crate) fn tags(&self) -> Vec<String> {
         let tags = self.messages.iter().filter(|m| m.tag == b'C');
         tags.map(|m| text(&m.body)).collect()
     }
 
     /// The transaction status of the last ReadyForQuery.
-    pub fn status(&self) -> Option<char> {
+    pub(crate) fn status(&self) -> Option<char> {
         let ready = self.messages.iter().rev().find(|m| m.tag == b'Z')?;
         ready.body.first().map(|status| char::from(*status))
     }
 
     /// The order of the messages, one letter each.
-    pub fn letters(&self) -> String {
+    pub(crate) fn letters(&self) -> String {
         self.messages.iter().map(|m| char::from(m.tag)).collect()
     }
 
     /// Whether these bytes are anywhere in what came back, in whatever case.
-    pub fn contains(&self, needle: &str) -> bool {
+    pub(crate) fn contains(&self, needle: &str) -> bool {
         let needle = needle.as_bytes();
         let is_it = |part: &[u8]| part.eq_ignore_ascii_case(needle);
         let mut bodies = self.messages.iter().map(|m| &m.body);
@@ -85,7 +85,7 @@ fn text(body: &[u8]) -> String {
         .to_owned()
 }
 
-pub fn fields(message: &Message) -> Fields {
+pub(crate) fn fields(message: &Message) -> Fields {
     let parts = message.body.split(|byte| *byte == 0);
     let parts = parts.filter(|part| !part.is_empty());
     Fields(
@@ -113,7 +113,7 @@ fn cells(body: &[u8]) -> Vec<Option<String>> {
 }
 
 /// A frame: tag, length, body.
-pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     bytes.extend(((body.len() + 4) as u32).to_be_bytes());
     bytes.extend(body);
@@ -121,11 +121,11 @@ pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// A startup packet of protocol 3.0.
-pub fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     startup_of(3 << 16, parameters)
 }
 
-pub fn startup_of(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn startup_of(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut body = version.to_be_bytes().to_vec();
     for (name, value) in parameters {
         body.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
@@ -134,17 +134,17 @@ pub fn startup_of(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
     [&((body.len() + 4) as u32).to_be_bytes()[..], &body].concat()
 }
 
-pub fn query(sql: &str) -> Vec<u8> {
+pub(crate) fn query(sql: &str) -> Vec<u8> {
     frame(b'Q', &[sql.as_bytes(), b"\0"].concat())
 }
 
-pub fn parse(name: &str, sql: &str) -> Vec<u8> {
+pub(crate) fn parse(name: &str, sql: &str) -> Vec<u8> {
     let body = [name.as_bytes(), b"\0", sql.as_bytes(), b"\0\0\0"].concat();
     frame(b'P', &body)
 }
 
 /// Bind with text parameters.
-pub fn bind(portal: &str, statement: &str, parameters: &[&str]) -> Vec<u8> {
+pub(crate) fn bind(portal: &str, statement: &str, parameters: &[&str]) -> Vec<u8> {
     let mut body = [portal.as_bytes(), b"\0", statement.as_bytes(), b"\0\0\0"].concat();
     body.extend((parameters.len() as u16).to_be_bytes());
     for value in parameters {
@@ -155,37 +155,37 @@ pub fn bind(portal: &str, statement: &str, parameters: &[&str]) -> Vec<u8> {
     frame(b'B', &body)
 }
 
-pub fn execute(portal: &str, rows: u32) -> Vec<u8> {
+pub(crate) fn execute(portal: &str, rows: u32) -> Vec<u8> {
     frame(
         b'E',
         &[portal.as_bytes(), b"\0", &rows.to_be_bytes()].concat(),
     )
 }
 
-pub fn describe(kind: u8, name: &str) -> Vec<u8> {
+pub(crate) fn describe(kind: u8, name: &str) -> Vec<u8> {
     frame(b'D', &[&[kind], name.as_bytes(), b"\0"].concat())
 }
 
-pub fn close(kind: u8, name: &str) -> Vec<u8> {
+pub(crate) fn close(kind: u8, name: &str) -> Vec<u8> {
     frame(b'C', &[&[kind], name.as_bytes(), b"\0"].concat())
 }
 
-pub fn sync() -> Vec<u8> {
+pub(crate) fn sync() -> Vec<u8> {
     frame(b'S', b"")
 }
 
 /// A connection.
-pub struct Raw {
-    pub stream: TcpStream,
+pub(crate) struct Raw {
+    pub(crate) stream: TcpStream,
     /// The process id and key of BackendKeyData.
-    pub key: Option<(u32, Vec<u8>)>,
+    pub(crate) key: Option<(u32, Vec<u8>)>,
     /// ParameterStatus as reported at login.
-    pub parameters: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
 }
 
 impl Raw {
     /// An open socket, nothing said yet.
-    pub fn open(port: u16) -> Self {
+    pub(crate) fn open(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
@@ -199,7 +199,7 @@ impl Raw {
     }
 
     /// Logs in with a token in the password's place.
-    pub fn login(port: u16, user: &str, database: &str, token: &str) -> Result<Self, Reply> {
+    pub(crate) fn login(port: u16, user: &str, database: &str, token: &str) -> Result<Self, Reply> {
         let mut raw = Self::open(port);
         raw.send(&startup(&[("user", user), ("database", database)]));
         let asked = raw.message();
@@ -212,7 +212,7 @@ impl Raw {
     }
 
     /// Reads what follows the credential, up to ReadyForQuery.
-    pub fn finish_login(mut self) -> Result<Self, Reply> {
+    pub(crate) fn finish_login(mut self) -> Result<Self, Reply> {
         let reply = self.reply();
         if reply.closed || reply.error().is_some() {
             return Err(reply);
@@ -232,13 +232,13 @@ impl Raw {
         Ok(self)
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         // The server may have closed already; what it said is still to be read.
         let _ = self.stream.write_all(bytes);
     }
 
     /// One message, or `None` at the end of the connection.
-    pub fn message(&mut self) -> Option<Message> {
+    pub(crate) fn message(&mut self) -> Option<Message> {
         let mut head = [0; 5];
         self.stream.read_exact(&mut head).ok()?;
         let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
@@ -248,7 +248,7 @@ impl Raw {
     }
 
     /// Everything up to ReadyForQuery. A COPY FROM STDIN that was let through is failed.
-    pub fn reply(&mut self) -> Reply {
+    pub(crate) fn reply(&mut self) -> Reply {
         let mut reply = Reply::default();
         loop {
             let Some(message) = self.message() else {
@@ -267,13 +267,13 @@ impl Raw {
     }
 
     /// A simple query and all that comes back.
-    pub fn query(&mut self, sql: &str) -> Reply {
+    pub(crate) fn query(&mut self, sql: &str) -> Reply {
         self.send(&query(sql));
         self.reply()
     }
 
     /// Parse, Bind, Describe, Execute and Sync in one go.
-    pub fn extended(&mut self, sql: &str, parameters: &[&str]) -> Reply {
+    pub(crate) fn extended(&mut self, sql: &str, parameters: &[&str]) -> Reply {
         let messages = [
             parse("", sql),
             bind("", "", parameters),
@@ -288,7 +288,7 @@ impl Raw {
 
 impl Raw {
     /// Logs in to Postgres itself with SCRAM.
-    pub fn login_scram(url: &tokio_postgres::Config) -> Self {
+    pub(crate) fn login_scram(url: &tokio_postgres::Config) -> Self {
         use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
         let mut raw = Self::open(url.get_ports()[0]);
         let (user, database) = (url.get_user().unwrap(), url.get_dbname().unwrap());

@@ -18,18 +18,18 @@ use crate::container;
 use crate::raw::Raw;
 
 /// Everything a test needs to know.
-pub struct World {
-    pub runtime: Runtime,
-    pub database: Database,
-    pub port: u16,
-    pub key: SigningKey,
-    pub agents: Vec<DemoAgent>,
+pub(crate) struct World {
+    pub(crate) runtime: Runtime,
+    pub(crate) database: Database,
+    pub(crate) port: u16,
+    pub(crate) key: SigningKey,
+    pub(crate) agents: Vec<DemoAgent>,
     /// Holds the configuration, the policies and the audit log.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 /// The world of this process.
-pub fn world() -> &'static World {
+pub(crate) fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -68,7 +68,7 @@ async fn build() -> World {
 }
 
 /// A database with the shop in it, on a server of its own.
-pub async fn database() -> Database {
+pub(crate) async fn database() -> Database {
     if std::env::var("PGWARD_TEST_POSTGRES").is_ok_and(|way| way == "docker") {
         let url = container::start().await;
         let database = Database::on_server(&url).await.unwrap();
@@ -84,7 +84,7 @@ pub async fn database() -> Database {
 }
 
 /// A directory below the build's own temporary one.
-pub fn scratch_directory(name: &str) -> PathBuf {
+pub(crate) fn scratch_directory(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = root.join(format!("{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&path);
@@ -93,7 +93,7 @@ pub fn scratch_directory(name: &str) -> PathBuf {
 }
 
 /// The data files of a folder of `tests/data`: name and text, in order.
-pub fn data_files(folder: &str) -> Vec<(String, String)> {
+pub(crate) fn data_files(folder: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(folder);
@@ -110,40 +110,34 @@ pub fn data_files(folder: &str) -> Vec<(String, String)> {
 }
 
 impl World {
-    pub fn agent(&self, name: &str) -> &DemoAgent {
+    pub(crate) fn agent(&self, name: &str) -> &DemoAgent {
         let found = self.agents.iter().find(|agent| agent.name == name);
         found.unwrap_or_else(|| panic!("no agent {name}"))
     }
 
-    pub fn token(&self, name: &str) -> &str {
+    pub(crate) fn token(&self, name: &str) -> &str {
         self.agent(name).token.expose()
     }
 
     /// A connection as an agent.
-    pub fn login(&self, agent: &str) -> Raw {
+    pub(crate) fn login(&self, agent: &str) -> Raw {
         let login = Raw::login(self.port, agent, self.database.name(), self.token(agent));
         login.unwrap_or_else(|reply| panic!("{agent}: {:?}", reply.error()))
     }
 
-    /// A connection to the database itself, as its superuser, nothing between.
-    pub fn login_directly(&self) -> Raw {
-        let url: tokio_postgres::Config = self.database.superuser_url().parse().unwrap();
-        Raw::login_scram(&url)
-    }
-
     /// A connection of a driver to the database itself, as its superuser.
-    pub fn superuser(&self) -> tokio_postgres::Client {
+    pub(crate) fn superuser(&self) -> tokio_postgres::Client {
         let url = self.database.superuser_url();
         self.runtime.block_on(demo::database::connect(url)).unwrap()
     }
 
     /// The audit log as it is now.
-    pub fn audit_log(&self) -> String {
+    pub(crate) fn audit_log(&self) -> String {
         fs::read_to_string(self.directory.join("audit.jsonl")).unwrap()
     }
 
     /// The issuer and audience of the tokens here.
-    pub const fn trust(&self) -> (&'static str, &'static str) {
+    pub(crate) const fn trust(&self) -> (&'static str, &'static str) {
         (ISSUER, AUDIENCE)
     }
 }
