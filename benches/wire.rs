@@ -5,6 +5,16 @@
 //! `cargo bench --bench wire` — `PGWARD_BENCH_SECONDS` (default 3) is the length of one round,
 //! `PGWARD_BENCH_ROUNDS` (default 3) their number.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not as expected ends the bench"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -172,7 +182,7 @@ fn pgbouncer(directory: &Path, to: u16) -> Option<(Child, u16)> {
         .arg(&ini)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if rustix_is_root() {
+    if is_root() {
         // PgBouncer refuses to run as root.
         command.args(["--user", "postgres"]);
         let _ = Command::new("chmod")
@@ -185,7 +195,7 @@ fn pgbouncer(directory: &Path, to: u16) -> Option<(Child, u16)> {
     Some((child, port))
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }

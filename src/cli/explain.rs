@@ -105,7 +105,7 @@ fn word_at(sql: &str, start: usize) -> Range<usize> {
         .char_indices()
         .find(|(_, c)| {
             quoted ^= *c == '"';
-            !quoted && !(c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '*'))
+            !(quoted || c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '*'))
         })
         .map_or(tail.len(), |(end, _)| end);
     let start = start.min(sql.len());

@@ -268,7 +268,8 @@ mod tests {
     fn points_at_the_place() {
         let text = "[[table]]\nname = \"público\"\n";
         let at = text.find("\"p").unwrap();
-        let found = diagnostics(text, &[at..text.len() - 1]);
+        let place = at..text.len() - 1;
+        let found = diagnostics(text, std::slice::from_ref(&place));
         let located = found.located();
         assert_eq!((located[0].line, located[0].column), (2, 8));
         let drawn = found.render(false);

@@ -58,7 +58,7 @@ impl Session {
             Verdict::Permitted(judgement) if judgement.cleared.len() != 1 => {
                 Verdict::Refused(Box::new(refuse(judgement, several())))
             }
-            verdict => verdict,
+            verdict @ (Verdict::Permitted(_) | Verdict::Refused(_)) => verdict,
         }
     }
 

@@ -38,6 +38,7 @@ const SETTABLE: &[&str] = &[
 /// Settings that may be read besides those: facts that drivers ask for.
 const SHOWABLE: &[&str] = &[
     "block_size",
+    "default_table_access_method",
     "default_tablespace",
     "default_text_search_config",
     "in_hot_standby",

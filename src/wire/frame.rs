@@ -197,6 +197,10 @@ pub fn take_frame(buf: &mut BytesMut, max: usize) -> Result<Option<Frame>, Refus
     let Some(&[tag, a, b, c, d]) = buf.first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };
+    // No message has another kind of tag: a second startup packet, for one, begins with a zero.
+    if !tag.is_ascii_alphabetic() {
+        return Err(Refusal::protocol(format!("invalid message type {tag}")));
+    }
     let size = checked_length([a, b, c, d], LENGTH_BYTES, max)?.saturating_add(1);
     if buf.len() < size {
         return Ok(None);

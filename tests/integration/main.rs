@@ -1,5 +1,15 @@
 //! pgward over the wire, against real Postgres: one file for each kind of test.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not as expected ends the test"
+)]
+
 mod attacks;
 mod audit;
 mod changes;

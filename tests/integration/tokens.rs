@@ -48,9 +48,9 @@ fn what_is_wrong_with_a_token_is_said() {
                 c.exp = at(now - 10);
             }),
         ),
-        ("not yet valid", Box::new(move |c| c.nbf = at(now + 100))),
+        ("not valid yet", Box::new(move |c| c.nbf = at(now + 100))),
         (
-            "audience",
+            "not meant for",
             Box::new(|c| c.aud = vec!["someone else".to_owned()]),
         ),
         (
@@ -191,17 +191,17 @@ fn another_database_is_refused() {
 fn the_identity_cannot_be_set_afterwards() {
     let mut raw = world().login("support-bot");
     for sql in [
-        "SET pgward.user = 'root'",
+        "SET pgward.\"user\" = 'root'",
         "SELECT set_config('pgward.user', 'root', false)",
-        "RESET pgward.user",
+        "RESET pgward.\"user\"",
     ] {
         assert_eq!(raw.query(sql).code(), "0A000", "{sql}");
     }
-    let shown = raw.query("SHOW pgward.user");
+    let shown = raw.query("SHOW pgward.\"user\"");
     assert_eq!(shown.rows(), [[Some("alice".to_owned())]]);
     raw.query("DISCARD ALL");
     assert_eq!(
-        raw.query("SHOW pgward.user").rows(),
+        raw.query("SHOW pgward.\"user\"").rows(),
         [[Some("alice".to_owned())]]
     );
 }
