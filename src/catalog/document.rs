@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::ident::QualifiedName;
 
-/// The format number of [`Document`] that this build writes and reads.
+/// The format number of `Document` that this build writes and reads.
 pub(super) const FORMAT: u32 = 1;
 
 /// A whole snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
-    /// [`FORMAT`].
+    /// The number of this format.
     pub format: u32,
     /// `server_version_num`, for instance 150018.
     pub server_version_num: u32,

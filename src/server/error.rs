@@ -3,8 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::audit;
+use crate::catalog;
+use crate::jwks;
 use crate::policy::Diagnostics;
-use crate::{audit, catalog, jwks, upstream};
+use crate::upstream;
 
 /// Why the server cannot start, or go on with something new.
 #[derive(Debug, thiserror::Error)]

@@ -225,7 +225,7 @@ impl Settings {
     /// Sets `search_path` as a startup parameter does: it is then also what RESET returns to.
     ///
     /// # Errors
-    /// A path that [`check_search_path`] refuses.
+    /// 0A000 for a path that `SET` would not take either.
     pub fn set_default_path(&mut self, value: &str) -> Result<(), Refusal> {
         let entries = split_identifiers(value);
         let shown: Vec<&str> = entries.iter().map(String::as_str).collect();

@@ -1,6 +1,6 @@
 //! The messages of the database that something must be decided about, decoded strictly. Rows are
 //! not among them: the [`Walker`] passes them by. What pgward says itself is written by
-//! [`answer`](super::answer).
+//! [`super::answer`].
 //!
 //! Sources: Postgres manual, "Message Formats" and "Error and Notice Message Fields".
 

@@ -291,7 +291,7 @@ mod tests {
             (b"Q\x80\0\0\0", SqlState::PROGRAM_LIMIT_EXCEEDED),
             (b"Q\xff\xff\xff\xff", SqlState::PROGRAM_LIMIT_EXCEEDED),
             (b"GET / HTTP/1.1", SqlState::PROGRAM_LIMIT_EXCEEDED),
-            (b"\x16\x03\x01\x02\0\x01", SqlState::PROGRAM_LIMIT_EXCEEDED),
+            (b"\x16\x03\x01\x02\0\x01", SqlState::PROTOCOL_VIOLATION),
         ];
         for (bytes, code) in cases {
             let refusal = take_frame(&mut BytesMut::from(bytes), 100).unwrap_err();
