@@ -70,6 +70,7 @@ use crate::wire::Limits;
 
 pub use error::Error;
 pub use policies::PolicyFiles;
+pub(crate) use policies::is_policy_file;
 pub use tables::{Format, Log, Tls};
 
 use document::Document;

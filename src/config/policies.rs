@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::policy::{SourceFile, is_cases_file};
 
 /// Policy files and the files of cases beside them, in the order of their names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyFiles {
     files: Vec<(String, String)>,
 }
@@ -74,6 +74,50 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a file in a policy directory counts, by its name: `*.toml`, not hidden.
+pub(crate) fn is_policy_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".toml") && !name.starts_with('.')
+}
+
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_policy_files_by_their_names() {
+        for (name, counts) in [
+            ("shop.toml", true),
+            ("shop.cases.toml", true),
+            (".shop.toml", false),
+            ("shop.toml~", false),
+            ("README.md", false),
+        ] {
+            assert_eq!(
+                is_policy_file(&Path::new("policies").join(name)),
+                counts,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn tells_policies_from_their_tests() {
+        let directory = std::env::temp_dir().join(format!("pgward-policy-{}", std::process::id()));
+        fs::create_dir_all(directory.join("nested.toml")).unwrap();
+        for (name, text) in [("b.toml", "2"), ("a.toml", "1"), ("a.cases.toml", "x")] {
+            fs::write(directory.join(name), text).unwrap();
+        }
+        let read = PolicyFiles::read(std::slice::from_ref(&directory)).unwrap();
+        let texts: Vec<&str> = read.policies().iter().map(|file| file.text).collect();
+        assert_eq!(texts, ["1", "2"]);
+        let cases: Vec<&str> = read.cases().iter().map(|file| file.text).collect();
+        assert_eq!(cases, ["x"]);
+        assert!(PolicyFiles::read(&[directory.join("missing.toml")]).is_err());
+        fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -13,13 +13,8 @@ use crate::upstream;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A policy file or directory cannot be read.
-    #[error("the policy {} cannot be read: {reason}", .path.display())]
-    PolicyRead {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system says.
-        reason: io::Error,
-    },
+    #[error("the policy cannot be read: {0}")]
+    PolicyRead(io::Error),
     /// The policy has mistakes.
     #[error("the policy has mistakes:\n{0}")]
     Policy(Diagnostics),

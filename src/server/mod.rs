@@ -29,7 +29,6 @@ use crate::upstream::Connector;
 
 pub use error::Error;
 
-use policy::Texts;
 use reload::Files;
 use schema::Known;
 
@@ -65,8 +64,8 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, Error> {
         // Whoever comes first installs the one provider of this process.
         let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let texts = Texts::read(&config.policies)?;
-        let rules = texts.compile()?;
+        let texts = policy::read(&config.policies)?;
+        let rules = policy::compile(&texts)?;
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
         let keyring = Keyring::load(&config.issuers)?;
         let connector = Connector::new(&config.upstream)?.with_limits(&config.limits);

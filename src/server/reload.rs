@@ -11,11 +11,11 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::Tls;
+use crate::config::{PolicyFiles, Tls};
 use crate::session::{Shared, replace};
 
 use super::error::Error;
-use super::policy::{Texts, is_policy};
+use super::policy::{compile, is_policy, read};
 use super::schema::over;
 use super::tls;
 
@@ -29,12 +29,12 @@ const MOUNT_LINK: &str = "..data";
 pub(super) struct Files {
     policies: Vec<PathBuf>,
     tls: Option<Tls>,
-    texts: Mutex<Texts>,
+    texts: Mutex<PolicyFiles>,
 }
 
 impl Files {
     /// The files of a configuration; `texts` are the policy's as they are in force.
-    pub(super) fn new(policies: Vec<PathBuf>, tls: Option<Tls>, texts: Texts) -> Self {
+    pub(super) fn new(policies: Vec<PathBuf>, tls: Option<Tls>, texts: PolicyFiles) -> Self {
         Self {
             policies,
             tls,
@@ -56,13 +56,13 @@ impl Files {
     }
 
     fn reload_policies(&self, shared: &Shared) -> Result<bool, Error> {
-        let new = Texts::read(&self.policies)?;
+        let new = read(&self.policies)?;
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         if *texts == new {
             return Ok(false);
         }
-        let rules = new.compile()?;
-        tracing::info!(files = new.len(), "a new policy is in force");
+        let rules = compile(&new)?;
+        tracing::info!(files = new.policies().len(), "a new policy is in force");
         *texts = new;
         replace(&shared.rules, rules);
         Ok(true)
@@ -191,7 +191,7 @@ mod tests {
                 certificate: PathBuf::from("/t/server.pem"),
                 key: PathBuf::from("/t/server.key"),
             }),
-            Texts::read(&[]).unwrap(),
+            PolicyFiles::default(),
         );
         for (path, concerns) in [
             ("/q/shop.toml", true),
