@@ -227,12 +227,12 @@ impl<'a> Analyser<'a> {
         let alias = alias_name(function.alias()).or(name).unwrap_or_default();
         let mut names: Vec<&str> = alias_columns(function.alias());
         names.extend(function.coldeflist().iter().filter_map(|def| def.colname()));
-        if names.is_empty() {
-            names.push(alias);
-        }
         let origin = Origin::Derived(Rc::from(sources));
-        let list = names.into_iter().map(|name| ScopeColumn {
-            name: Some(name),
+        // What a function's columns are called without a list of names depends on what it returns:
+        // no name is taken for granted, so that names further out are counted too.
+        let names = names.into_iter().map(Some);
+        let list = names.chain([None]).map(|name| ScopeColumn {
+            name,
             origin: origin.clone(),
         });
         let columns = Columns {

@@ -178,6 +178,7 @@ impl<'a> Scope<'a, '_> {
         for item in &self.items {
             open |= item.columns.open;
             for column in &item.columns.list {
+                open |= column.name.is_none();
                 if column.name == Some(name) && found.replace(column).is_some() {
                     return Found::Several;
                 }

@@ -403,39 +403,21 @@ fn names_output(outputs: &Columns<'_>, name: &str) -> bool {
     outputs.list.iter().any(|column| column.name == Some(name))
 }
 
-/// The name Postgres gives an unnamed output column (`FigureColname` in `parse_target.c`), for the
-/// cases in which agents rely on it; `None` elsewhere.
+/// The name Postgres gives an unnamed output column (`FigureColname` in `parse_target.c`), where it
+/// is certain; `None` elsewhere, and then any name may be the column's.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "a column without a known name"
+    reason = "a column without a certain name"
 )]
 fn invented_name(node: Node<'_>) -> Option<&str> {
-    if let Node::ColumnRef(column) = node {
-        return last_str(column.fields());
-    }
-    if let Node::FuncCall(call) = node {
-        return last_str(call.funcname());
-    }
-    if let Node::TypeCast(cast) = node {
-        return invented_name(cast.arg()).or_else(|| {
-            let name = cast.type_name()?;
-            name.names().iter().next_back()?.sval()
-        });
-    }
-    if let Node::A_Indirection(field) = node {
-        return last_str(field.indirection()).or_else(|| invented_name(field.arg()));
-    }
-    if let Node::CollateClause(collate) = node {
-        return invented_name(collate.arg());
-    }
-    if let Node::CaseExpr(case) = node {
-        return invented_name(case.defresult()).or(Some("case"));
-    }
     match node {
+        Node::ColumnRef(column) => last_str(column.fields()),
+        Node::FuncCall(call) => last_str(call.funcname()),
+        Node::TypeCast(cast) => match cast.arg() {
+            inner @ (Node::ColumnRef(_) | Node::FuncCall(_)) => invented_name(inner),
+            _ => None,
+        },
         Node::CoalesceExpr(_) => Some("coalesce"),
-        Node::A_ArrayExpr(_) => Some("array"),
-        Node::RowExpr(_) => Some("row"),
-        Node::GroupingFunc(_) => Some("grouping"),
         _ => None,
     }
 }
