@@ -59,9 +59,8 @@ impl<'a> Analyser<'a> {
                     ));
                 }
                 Found::Perhaps => perhaps = true,
-                Found::Nothing if is_system_column(name) && here.has_relation() => {
-                    return Ok(Made::new());
-                }
+                // Views and joins have none: names further out count too.
+                Found::Nothing if is_system_column(name) && here.has_relation() => perhaps = true,
                 Found::Nothing => {}
             }
             level = here.outer;

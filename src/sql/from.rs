@@ -304,7 +304,8 @@ fn shared_columns<'a>(
             })
             .collect();
     }
-    if left.columns.open || right.columns.open {
+    let unnamed = |item: &FromItem<'a>| item.columns.list.iter().any(|c| c.name.is_none());
+    if left.columns.open || right.columns.open || unnamed(left) || unnamed(right) {
         return Err(
             Refusal::unsupported("NATURAL JOIN with a function is not supported")
                 .with_hint("name the columns with JOIN … ON"),
