@@ -4,7 +4,8 @@ use crate::sql;
 
 use super::Cleared;
 
-/// What stands between the statements of one simple-protocol message.
+/// What stands between the statements of one Query message. The line breaks keep a comment at the
+/// end of one statement from reaching into the next.
 pub const SEPARATOR: &str = "\n;\n";
 
 /// The place (characters from 1) in the client's text that corresponds to the place `position`

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::gate::{Cleared, Judged};
+use crate::gate::Cleared;
 use crate::refusal::{Reason, Refusal, SqlState};
 use crate::wire::{Bind, Frame, Frontend, Parse, Target, bind_parameter};
 
-use super::held::{Held, Judgement, Needs};
+use super::held::{Held, Needs};
 use super::inbound::Side;
-use super::judge::{Refused, Verdict};
+use super::judge::{Refused, Verdict, taken_back};
 use super::names::Found;
 use super::pending::{Batch, Entry};
 use super::ready::End;
@@ -212,20 +212,6 @@ impl Side<'_> {
             Refusal::limit(format!("more than {most} portals"))
                 .with_hint("close portals that are not used any more")
         })
-    }
-}
-
-/// A permit that does not extend to what is asked now.
-fn taken_back(judgement: &Judgement, refusal: Refusal) -> Refused {
-    let mut judged: Vec<Judged> = judgement.judged.clone();
-    if let Some(last) = judged.last_mut() {
-        last.refusal = Some(refusal.clone());
-    }
-    Refused {
-        judged,
-        refusal,
-        at: judgement.stamp.at,
-        decide_us: judgement.decide_us,
     }
 }
 

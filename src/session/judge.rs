@@ -56,7 +56,7 @@ impl Session {
     pub(super) fn judge_one(&self, text: &str) -> Verdict {
         match self.judge(text) {
             Verdict::Permitted(judgement) if judgement.cleared.len() != 1 => {
-                Verdict::Refused(Box::new(refuse(judgement, several())))
+                Verdict::Refused(Box::new(taken_back(&judgement, several())))
             }
             verdict @ (Verdict::Permitted(_) | Verdict::Refused(_)) => verdict,
         }
@@ -144,7 +144,7 @@ impl Session {
                     decide_us,
                 };
                 match self.objection(flow, &judgement) {
-                    Some(refusal) => Verdict::Refused(Box::new(refuse(judgement, refusal))),
+                    Some(refusal) => Verdict::Refused(Box::new(taken_back(&judgement, refusal))),
                     None => Verdict::Permitted(judgement),
                 }
             }
@@ -193,9 +193,9 @@ fn byte_offset(text: &str, position: usize) -> Option<usize> {
     Some(offset)
 }
 
-/// Takes a permit back.
-fn refuse(judgement: Judgement, refusal: Refusal) -> Refused {
-    let mut judged = judgement.judged;
+/// A permit that does not extend to what is asked now: it becomes a denial of its last statement.
+pub(super) fn taken_back(judgement: &Judgement, refusal: Refusal) -> Refused {
+    let mut judged = judgement.judged.clone();
     if let Some(last) = judged.last_mut() {
         last.refusal = Some(refusal.clone());
     }
@@ -248,7 +248,7 @@ mod tests {
             cleared: Vec::new(),
             decide_us: 7,
         };
-        let refused = refuse(judgement, several());
+        let refused = taken_back(&judgement, several());
         assert!(refused.judged[0].refusal.is_none());
         assert_eq!(refused.judged[1].refusal, Some(several()));
         assert_eq!(refused.refusal.code, SqlState::SYNTAX_ERROR);

@@ -41,7 +41,7 @@ use bytes::Bytes;
 
 pub use config::{ChannelBinding, Config, SslMode};
 pub use error::Error;
-pub use stream::{Receiver, SEPARATOR, Sender};
+pub use stream::{Receiver, Sender};
 
 use crate::catalog::Snapshot;
 use crate::wire::{Limits, encode};

@@ -10,13 +10,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::error::Error;
-use crate::gate::Cleared;
+use crate::gate::{Cleared, SEPARATOR};
 use crate::refusal::Refusal;
 use crate::wire::{Frame, Relayable, encode, take_frame};
-
-/// What stands between the statements of one Query message. The line breaks keep a comment at the
-/// end of one statement from reaching into the next.
-pub const SEPARATOR: &str = "\n;\n";
 
 /// The largest buffer, in bytes, that a sender keeps while it has nothing to send.
 const KEPT_BYTES: usize = 8 * 1024;
