@@ -375,3 +375,21 @@ fn a_large_result_streams_and_stays_whole() {
     let rows = reply.rows();
     assert_eq!(rows[19_999][0].as_deref(), Some("20000"));
 }
+
+#[test]
+fn chains_and_nested_comments_are_refused_and_cost_nobody_the_server() {
+    let comments = format!(
+        "SELECT 1 /*{}{}*/",
+        "/*".repeat(20_000),
+        "*/".repeat(20_000)
+    );
+    for sql in [
+        format!("SELECT 1{}", "::int".repeat(45_000)),
+        format!("SELECT 1{}", " + 1".repeat(45_000)),
+        comments,
+    ] {
+        let mut raw = world().login("support-bot");
+        assert_eq!(raw.query(&sql).code(), "54000");
+        assert_eq!(raw.query("SELECT 1").tags(), ["SELECT 1"]);
+    }
+}
