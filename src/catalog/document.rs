@@ -28,11 +28,11 @@ pub struct Document {
     pub relations: Vec<Relation>,
     /// Functions outside `pg_catalog` and `information_schema`.
     pub functions: Vec<Function>,
-    /// Operators outside `pg_catalog`.
+    /// Operators outside `pg_catalog`, those left out whose function is immutable C code.
     pub operators: Vec<Operator>,
-    /// Casts that run a function outside `pg_catalog`.
+    /// Functions outside `pg_catalog` that Postgres runs unasked for values of certain types.
     #[serde(default)]
-    pub casts: Vec<Cast>,
+    pub implicit_calls: Vec<ImplicitCall>,
     /// Names of all functions in `pg_catalog`, each once.
     #[serde(default)]
     pub builtin_functions: Vec<String>,
@@ -132,6 +132,9 @@ pub struct Column {
     /// `format_type(atttypid, atttypmod)`.
     #[serde(rename = "type")]
     pub data_type: String,
+    /// `pg_type.typname`, for a type that an implicit call names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typname: Option<String>,
     /// For a generated column, the columns of the same table it is computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated_from: Option<Vec<String>>,
@@ -178,20 +181,26 @@ pub struct Operator {
     pub schema: String,
     /// Name, for instance `<->`.
     pub name: String,
+    /// `typname` of its argument types that are not built in, and of types made of those. None at
+    /// all: its arguments are built in.
+    #[serde(default)]
+    pub types: Vec<String>,
     /// The function behind it.
     pub function: QualifiedParts,
 }
 
-/// One cast.
+/// A function that runs wherever a value of one of some types is made, compared or changed: behind a
+/// cast, a domain's check or an operator class. Immutable C code is left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cast {
-    /// `typname` of the type it casts from.
-    pub source: String,
-    /// `typname` of the type it casts to.
-    pub target: String,
-    /// The function behind it.
+pub struct ImplicitCall {
+    /// The function.
     pub function: QualifiedParts,
+    /// `typname` of the types, those made of them included (arrays, domains, row types, ranges).
+    /// None at all stands for every type: both sides of the cast are built in.
+    pub types: Vec<String>,
+    /// `pg_type.oid` of the same types.
+    pub oids: Vec<u32>,
 }
 
 #[expect(

@@ -8,7 +8,7 @@ mod lineage;
 mod snapshot;
 
 pub use document::{
-    Cast, Column, Dependency, Document, Function, Operator, Relation, RelationKind,
+    Column, Dependency, Document, Function, ImplicitCall, Operator, Relation, RelationKind,
 };
 pub use lineage::{Lineage, Sources};
 pub use snapshot::{ColumnId, RelationId, SearchPath, Snapshot};

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::ident::QualifiedName;
 
-use super::document::{Document, FORMAT, Function, Operator, Relation};
+use super::document::{Column, Document, FORMAT, Function, Operator, Relation};
 use super::{Error, Lineage};
 
 /// Schemas in the order in which unqualified names are looked up, `$user` resolved, schemas that
@@ -145,6 +145,11 @@ impl Snapshot {
         Some((relation, &column.name))
     }
 
+    /// The column at a place of this snapshot.
+    pub fn column_definition(&self, id: ColumnId) -> Option<&Column> {
+        self.at(id.relation)?.columns.get(id.column as usize)
+    }
+
     /// Turns the entries of a `search_path` setting into the path that is really searched.
     pub fn search_path(&self, entries: &[String]) -> SearchPath {
         let named: Vec<String> = entries
@@ -171,9 +176,15 @@ impl Snapshot {
             .filter_map(|index| self.document.functions.get(*index))
     }
 
-    /// Whether `pg_catalog` has a function of that name.
+    /// Whether `pg_catalog` has a function of that name, or may have where that is not known.
     pub fn is_builtin_function(&self, name: &str) -> bool {
-        self.builtin_functions.contains(name)
+        self.builtin_functions.is_empty() || self.builtin_functions.contains(name)
+    }
+
+    /// Whether Postgres runs functions of the database unasked for values of the type of that OID.
+    pub fn has_implicit_calls(&self, oid: u32) -> bool {
+        let calls = &self.document.implicit_calls;
+        calls.iter().any(|call| call.oids.contains(&oid))
     }
 
     /// Operators of that name outside `pg_catalog`, in any schema.

@@ -295,8 +295,8 @@ impl Flow {
             | Effect::Release(_)
             | Effect::RollbackTo(_)
             | Effect::Begin
-            | Effect::Commit
-            | Effect::Rollback
+            | Effect::Commit { .. }
+            | Effect::Rollback { .. }
             | Effect::SearchPath { .. }
             | Effect::ResetAll => {}
         }

@@ -34,6 +34,10 @@ impl Side<'_> {
             return self.refuse(refusal, None).await;
         }
         self.settle(Needs::of(&text)).await?;
+        if let Some(refusal) = self.session.type_refused(&parameter_types) {
+            let refusal = self.refused_unread(refusal).await?;
+            return self.refuse(refusal, None).await;
+        }
         match self.session.judge_one(&text) {
             Verdict::Permitted(judgement) => {
                 let held = Arc::new(Held::new(Arc::from(text), judgement));

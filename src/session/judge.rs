@@ -62,6 +62,22 @@ impl Session {
         }
     }
 
+    /// Why a statement may not have parameters of these types (OIDs, 0 for unspecified): casts of a
+    /// parameter run functions that the statement does not show.
+    pub(super) fn type_refused(&self, types: &[u32]) -> Option<Refusal> {
+        let snapshot = self.shared.snapshot.load();
+        let place = types
+            .iter()
+            .position(|oid| snapshot.value.has_implicit_calls(*oid))?;
+        Some(
+            Refusal::unsupported(format!(
+                "parameter ${} is of a type whose casts or checks run functions",
+                place.saturating_add(1)
+            ))
+            .with_hint("leave the parameter's type unspecified"),
+        )
+    }
+
     /// Decides about a statement that is held, again if the last decision does not hold any more.
     ///
     /// # Errors

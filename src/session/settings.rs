@@ -76,8 +76,8 @@ impl Tracked {
             }
             Effect::Begin => self.begin(),
             // COMMIT of a failed transaction is answered with ROLLBACK, and is one.
-            Effect::Commit => self.end(tag == "ROLLBACK"),
-            Effect::Rollback => self.end(true),
+            Effect::Commit { chain } => self.end(tag == "ROLLBACK", *chain),
+            Effect::Rollback { chain } => self.end(true, *chain),
             Effect::SearchPath { .. } => self.set_path(effect, series),
             Effect::ResetAll => self.set_path(effect, series),
             Effect::DiscardAll => {
@@ -108,7 +108,7 @@ impl Tracked {
             return;
         }
         if self.block || self.implicit.is_some() {
-            self.end(failed);
+            self.end(failed, false);
         }
         self.block = false;
         self.drop_cursors();
@@ -193,17 +193,17 @@ impl Tracked {
         self.meaning = self.meaning.wrapping_add(1);
     }
 
-    fn end(&mut self, undone: bool) {
+    fn end(&mut self, undone: bool, chain: bool) {
         let effect = if undone {
-            Effect::Rollback
+            Effect::Rollback { chain }
         } else {
-            Effect::Commit
+            Effect::Commit { chain }
         };
         self.settings.apply(&effect);
         if self.touched {
             self.meaning = self.meaning.wrapping_add(1);
         }
-        self.block = false;
+        self.block = chain;
         self.implicit = None;
         self.touched = false;
     }
@@ -229,8 +229,8 @@ pub(super) fn sets_path(effect: &Effect) -> bool {
         | Effect::Release(_)
         | Effect::RollbackTo(_)
         | Effect::Begin
-        | Effect::Commit
-        | Effect::Rollback
+        | Effect::Commit { .. }
+        | Effect::Rollback { .. }
         | Effect::Prepare { .. }
         | Effect::Deallocate(_)
         | Effect::Declare { .. }

@@ -13,6 +13,9 @@ const SNAPSHOT: &str = r#"{"format":1,"server_version_num":170000,"database":"d"
     "search_path":["public"],"schemas":["public","a","b"],"relations":[],"functions":[],
     "operators":[]}"#;
 
+const COMMIT: Effect = Effect::Commit { chain: false };
+const ROLLBACK: Effect = Effect::Rollback { chain: false };
+
 fn snapshot() -> Snapshot {
     Snapshot::from_json(SNAPSHOT).unwrap()
 }
@@ -67,7 +70,7 @@ fn a_set_local_ends_with_its_transaction() {
     run(&mut one, &set_local("a"), "SET");
     one.ready(b'T', false);
     assert_eq!(path(&one), "a");
-    run(&mut one, &Effect::Commit, "COMMIT");
+    run(&mut one, &COMMIT, "COMMIT");
     one.ready(b'I', false);
     assert_eq!(path(&one), "public");
 }
@@ -76,9 +79,9 @@ fn a_set_local_ends_with_its_transaction() {
 fn a_rollback_undoes_a_set() {
     // command that ends the block, its tag, the path after it
     for (effect, tag, after) in [
-        (Effect::Commit, "COMMIT", "a"),
-        (Effect::Commit, "ROLLBACK", "public"),
-        (Effect::Rollback, "ROLLBACK", "public"),
+        (COMMIT, "COMMIT", "a"),
+        (COMMIT, "ROLLBACK", "public"),
+        (ROLLBACK, "ROLLBACK", "public"),
     ] {
         let mut one = tracked();
         run(&mut one, &Effect::Begin, "BEGIN");
@@ -109,7 +112,7 @@ fn begin_takes_the_implicit_transaction_along() {
     run(&mut one, &set("a"), "SET");
     run(&mut one, &Effect::Begin, "BEGIN");
     one.ready(b'T', false);
-    run(&mut one, &Effect::Rollback, "ROLLBACK");
+    run(&mut one, &ROLLBACK, "ROLLBACK");
     one.ready(b'I', false);
     assert_eq!(path(&one), "public");
 }
@@ -119,11 +122,11 @@ fn a_chained_transaction_is_a_block() {
     let mut one = tracked();
     run(&mut one, &Effect::Begin, "BEGIN");
     one.ready(b'T', false);
-    run(&mut one, &Effect::Commit, "COMMIT");
+    run(&mut one, &COMMIT, "COMMIT");
     one.ready(b'T', false);
     run(&mut one, &set("a"), "SET");
     one.ready(b'T', false);
-    run(&mut one, &Effect::Rollback, "ROLLBACK");
+    run(&mut one, &ROLLBACK, "ROLLBACK");
     one.ready(b'I', false);
     assert_eq!(path(&one), "public");
 }
@@ -151,7 +154,7 @@ fn a_savepoint_gives_the_path_back() {
     run(&mut one, &Effect::RollbackTo("s".to_owned()), "ROLLBACK");
     assert_ne!(one.meaning(), before);
     assert_eq!(path(&one), "public");
-    run(&mut one, &Effect::Commit, "COMMIT");
+    run(&mut one, &COMMIT, "COMMIT");
     one.ready(b'I', false);
     assert_eq!(path(&one), "public");
 }
@@ -163,7 +166,7 @@ fn what_is_set_for_good_outlives_what_is_set_for_the_transaction() {
     run(&mut one, &set("a"), "SET");
     run(&mut one, &set_local("b"), "SET");
     assert_eq!(path(&one), "b");
-    run(&mut one, &Effect::Commit, "COMMIT");
+    run(&mut one, &COMMIT, "COMMIT");
     one.ready(b'I', false);
     assert_eq!(path(&one), "a");
 }
@@ -211,7 +214,7 @@ fn cursors_end_with_their_transaction() {
     one.opened("", &[Arc::from("SELECT 3")]);
     one.ready(b'T', false);
     assert!(one.settings().cursor("c").is_some() && one.settings().cursor("p").is_some());
-    run(&mut one, &Effect::Commit, "COMMIT");
+    run(&mut one, &COMMIT, "COMMIT");
     one.ready(b'I', false);
     assert_eq!(one.settings().cursor("c"), None);
     assert_eq!(one.settings().cursor("p"), None);
@@ -230,4 +233,22 @@ fn protocol_statements_are_known_to_sql() {
     assert_eq!(texts.len(), 1, "only the last one can be there");
     one.deallocated("p");
     assert_eq!(one.settings().held(), 0);
+}
+
+#[test]
+fn a_chained_transaction_is_a_block_too() {
+    for (end, tag, after) in [
+        (Effect::Commit { chain: true }, "COMMIT", "b"),
+        (Effect::Rollback { chain: true }, "ROLLBACK", "public"),
+    ] {
+        let mut one = tracked();
+        run(&mut one, &Effect::Begin, "BEGIN");
+        run(&mut one, &set("b"), "SET");
+        run(&mut one, &end, tag);
+        run(&mut one, &set_local("a"), "SET");
+        assert_eq!(path(&one), "a");
+        run(&mut one, &ROLLBACK, "ROLLBACK");
+        one.ready(b'I', false);
+        assert_eq!(path(&one), after);
+    }
 }

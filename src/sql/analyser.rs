@@ -2,12 +2,15 @@
 //! a walk and the small steps that all grammar productions share; each production has a file of its
 //! own. What a production does not name is refused, never skipped.
 
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
 use crate::access::{Access, Action, ColumnUse, FunctionUse, OutputColumn, RelationUse, Use};
-use crate::catalog::{ColumnId, RelationId, SearchPath, Snapshot};
+use crate::catalog::{ColumnId, Operator, RelationId, SearchPath, Snapshot};
 use crate::ident::{QualifiedName, quote};
 use crate::refusal::{Reason, Refusal, SqlState};
 
@@ -15,6 +18,10 @@ use super::names::Names;
 use super::scope::{Columns, Origin, ScopeColumn};
 use super::settings::{Effect, Settings};
 use super::tree::DEPTH_MAX;
+
+/// Steps one walk may take, so that no text costs unbounded time: self-joined CTEs with stars double
+/// their columns each time. A statement of a thousand columns takes a few thousand.
+const WORK_MAX: usize = 5_000_000;
 
 /// What an analysis runs against.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +32,7 @@ pub(super) struct Ground<'a> {
 }
 
 /// One column use before names are spelled out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct RawUse {
     id: ColumnId,
     used: Use,
@@ -45,13 +52,17 @@ pub(super) struct Analyser<'a> {
     /// Parameters whose values name a setting to be shown: judged when they are bound.
     pub(super) setting_parameters: Vec<u32>,
     /// Names of types that the statement casts to.
-    types: Vec<String>,
-    relations: Vec<RelationUse>,
+    types: HashSet<&'a str>,
+    relations: Vec<(RelationId, Action, i32)>,
     columns: Vec<(RawUse, Option<usize>)>,
+    columns_seen: HashSet<RawUse>,
     functions: Vec<FunctionUse>,
+    operators: Vec<(&'a Operator, i32)>,
     outputs: Vec<OutputColumn>,
     command: &'static str,
     depth: usize,
+    /// Steps left of [`WORK_MAX`].
+    work: usize,
 }
 
 impl<'a> Analyser<'a> {
@@ -63,13 +74,16 @@ impl<'a> Analyser<'a> {
             effect: Effect::None,
             nested: Vec::new(),
             setting_parameters: Vec::new(),
-            types: Vec::new(),
+            types: HashSet::new(),
             relations: Vec::new(),
             columns: Vec::new(),
+            columns_seen: HashSet::new(),
             functions: Vec::new(),
+            operators: Vec::new(),
             outputs: Vec::new(),
             command: "",
             depth: 0,
+            work: WORK_MAX,
         }
     }
 
@@ -93,19 +107,36 @@ impl<'a> Analyser<'a> {
         Ok(())
     }
 
+    /// Pays for that many steps: names looked through, columns copied.
+    ///
+    /// # Errors
+    /// 54000 when the statement has used up [`WORK_MAX`].
+    pub(super) fn spend(&mut self, steps: usize) -> Result<(), Refusal> {
+        let left = self.work.checked_sub(steps);
+        self.work = left.ok_or_else(|| {
+            Refusal::limit("statement is too complex: it names too many columns and relations")
+                .with_hint("split it, or name the columns it needs instead of *")
+        })?;
+        Ok(())
+    }
+
     pub(super) fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
     }
 
     pub(super) fn use_relation(&mut self, id: RelationId, action: Action, location: i32) {
-        if let Some(relation) = self.ground.snapshot.at(id) {
-            let relation = RelationUse {
-                relation: relation.qualified(),
-                action,
-                offset: usize::try_from(location).ok(),
-            };
-            self.relations.push(relation);
-        }
+        self.relations.push((id, action, location));
+    }
+
+    /// How many uses of relations have been noted so far.
+    pub(super) fn relations_used(&self) -> usize {
+        self.relations.len()
+    }
+
+    /// The relations among some of those uses.
+    pub(super) fn relations_in(&self, range: Range<usize>) -> Vec<RelationId> {
+        let uses = self.relations.get(range).unwrap_or_default();
+        uses.iter().map(|(id, _, _)| *id).collect()
     }
 
     pub(super) fn use_column(
@@ -122,7 +153,7 @@ impl<'a> Analyser<'a> {
             action,
             star,
         };
-        if !self.columns.iter().any(|(known, _)| *known == raw) {
+        if self.columns_seen.insert(raw) {
             self.columns.push((raw, usize::try_from(location).ok()));
         }
     }
@@ -135,43 +166,60 @@ impl<'a> Analyser<'a> {
         });
     }
 
-    /// Notes a type that is cast to.
-    pub(super) fn use_type(&mut self, name: &str) {
-        self.types.push(name.to_owned());
+    /// Notes the type of a cast, a parameter or a column definition.
+    ///
+    /// # Errors
+    /// 0A000 for `column%TYPE`, which names a type without saying which.
+    pub(super) fn use_type(&mut self, name: &'a nodes::TypeName) -> Result<(), Refusal> {
+        if name.pct_type {
+            return Err(at(
+                Refusal::unsupported("%TYPE is not supported").with_hint("name the type itself"),
+                name.location,
+            ));
+        }
+        let last = name.names().iter().next_back();
+        self.types.extend(last.and_then(|part| part.sval()));
+        Ok(())
     }
 
-    /// Casts that users have defined run their functions, written out or not. Which cast applies
-    /// depends on types that are not known here, so every cast counts whose type the statement
-    /// casts to, or reads a column or a row of.
-    fn use_casts(&mut self) {
+    /// Notes an operator, written out or not. Which function runs depends on types that are not
+    /// known here.
+    pub(super) fn operator_named(&mut self, name: &str, location: i32) {
+        for operator in self.ground.snapshot.operators_named(name) {
+            self.operators.push((operator, location));
+        }
+    }
+
+    /// Functions of the database that run without being written out: behind operators, casts, checks
+    /// of domains, operator classes. Each counts where the statement names one of its types, or reads
+    /// or writes a column of one; without types of its own, always.
+    fn use_implicit_calls(&mut self) {
         let snapshot = self.ground.snapshot;
-        for cast in &snapshot.document().casts {
-            let touched = |name: &String| {
-                self.types.contains(name)
-                    || self.columns.iter().any(|(used, _)| {
-                        snapshot
-                            .column_at(used.id)
-                            .is_some_and(|(relation, column)| {
-                                let whole = used.used == Use::WholeRow && relation.name == *name;
-                                let typed = relation.column(column).is_some_and(|found| {
-                                    let last = found.data_type.rsplit('.').next();
-                                    last.is_some_and(|last| last.trim_matches('"') == name)
-                                });
-                                whole || typed
-                            })
-                    })
-            };
-            if touched(&cast.source)
-                || self.types.contains(&cast.target) && !is_common(&cast.target)
-            {
-                let function = QualifiedName::from(&cast.function);
-                self.functions.push(FunctionUse {
-                    function,
-                    procedure: false,
-                    offset: None,
-                });
+        let operators = std::mem::take(&mut self.operators);
+        for (operator, location) in operators {
+            if self.touches_type(&operator.types) {
+                self.use_function(QualifiedName::from(&operator.function), false, location);
             }
         }
+        for call in &snapshot.document().implicit_calls {
+            if self.touches_type(&call.types) {
+                self.use_function(QualifiedName::from(&call.function), false, -1);
+            }
+        }
+    }
+
+    fn touches_type(&self, types: &[String]) -> bool {
+        let snapshot = self.ground.snapshot;
+        let is_of = |name: &str| types.iter().any(|of| of == name);
+        let typed = |used: &RawUse| {
+            let column = snapshot.column_definition(used.id);
+            let row = snapshot.at(used.id.relation);
+            column.is_some_and(|column| column.typname.as_deref().is_some_and(is_of))
+                || used.used == Use::WholeRow && row.is_some_and(|row| is_of(&row.name))
+        };
+        types.is_empty()
+            || self.types.iter().any(|name| is_of(name))
+            || self.columns.iter().any(|(used, _)| typed(used))
     }
 
     /// Sets the result's columns, once, for the outermost query.
@@ -236,7 +284,7 @@ impl<'a> Analyser<'a> {
 
     /// Ends the walk.
     pub(super) fn into_access(mut self) -> (Access, Names, Effect) {
-        self.use_casts();
+        self.use_implicit_calls();
         let snapshot = self.ground.snapshot;
         let spelled = self.columns.iter().filter_map(|(raw, offset)| {
             let (relation, column) = snapshot.column_at(raw.id)?;
@@ -252,30 +300,35 @@ impl<'a> Analyser<'a> {
         let columns = spelled.collect();
         let access = Access {
             command: self.command,
-            relations: self.relations,
+            relations: relation_uses(snapshot, &self.relations),
             columns,
-            functions: self.functions,
+            functions: once(self.functions),
             outputs: self.outputs,
         };
         (access, self.names, self.effect)
     }
 }
 
-/// Built-in types that everything can be cast to: a user's cast to one counts by its source.
-fn is_common(name: &str) -> bool {
-    matches!(
-        name,
-        "bool"
-            | "bytea"
-            | "float8"
-            | "int4"
-            | "int8"
-            | "json"
-            | "jsonb"
-            | "numeric"
-            | "text"
-            | "varchar"
-    )
+/// Relations by name, each action on each once.
+fn relation_uses(snapshot: &Snapshot, used: &[(RelationId, Action, i32)]) -> Vec<RelationUse> {
+    let mut seen = HashSet::new();
+    used.iter()
+        .filter(|(id, action, _)| seen.insert((*id, *action)))
+        .filter_map(|(id, action, location)| {
+            Some(RelationUse {
+                relation: snapshot.at(*id)?.qualified(),
+                action: *action,
+                offset: usize::try_from(*location).ok(),
+            })
+        })
+        .collect()
+}
+
+/// Each function once.
+fn once(mut functions: Vec<FunctionUse>) -> Vec<FunctionUse> {
+    let mut seen = HashSet::new();
+    functions.retain(|used| seen.insert((used.function.clone(), used.procedure)));
+    functions
 }
 
 /// Base columns by name.
@@ -301,13 +354,25 @@ pub(super) fn at(refusal: Refusal, location: i32) -> Refusal {
 
 /// The refusal of a node that no production names.
 pub(super) fn unknown_node(node: Node<'_>, place: &str) -> Refusal {
-    let debug = format!("{node:?}");
-    let kind: String = debug
-        .chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-        .collect();
+    let mut kind = Kind::default();
+    // Ends with an error once the name is complete: the rest of the tree may be too deep to print.
+    let _ = write!(kind, "{node:?}");
+    let Kind(kind) = kind;
     Refusal::unsupported(format!("{kind} is not supported in {place}"))
         .with_hint("write the statement without it")
+}
+
+/// Takes the first word of what is written into it.
+#[derive(Default)]
+struct Kind(String);
+
+impl Write for Kind {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        self.0
+            .push_str(part.get(..end.unwrap_or(part.len())).unwrap_or_default());
+        end.map_or(Ok(()), |_| Err(std::fmt::Error))
+    }
 }
 
 fn unknown_relation(range: &nodes::RangeVar) -> Refusal {

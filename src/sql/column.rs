@@ -9,6 +9,9 @@ use super::analyser::{Analyser, at, strings};
 use super::expression::Made;
 use super::scope::{Columns, Entry, Found, Origin, Scope, ScopeColumn, is_system_column, merge};
 
+/// Most columns in a target list.
+pub(super) const TARGETS_MAX: usize = 1_664;
+
 impl<'a> Analyser<'a> {
     pub(super) fn column_ref(
         &mut self,
@@ -19,6 +22,7 @@ impl<'a> Analyser<'a> {
         if matches!(column.fields().iter().next_back(), Some(Node::A_Star(_))) {
             return self.row_star(column, scope);
         }
+        self.spend(scope.size())?;
         let fields = strings(column.fields()).unwrap_or_default();
         self.names.columns.push(fields.join("."));
         match fields.as_slice() {
@@ -123,6 +127,9 @@ impl<'a> Analyser<'a> {
         scope: &Scope<'a, '_>,
     ) -> Result<Columns<'a>, Refusal> {
         let columns = self.starred(column, scope)?;
+        if columns.list.len() > TARGETS_MAX {
+            return Err(too_many_targets());
+        }
         for column_seen in &columns.list {
             if let Origin::Base(id) = column_seen.origin {
                 self.use_column(id, Use::Output, Action::Select, true, column.location);
@@ -146,6 +153,7 @@ impl<'a> Analyser<'a> {
         column: &'a nodes::ColumnRef,
         scope: &Scope<'a, '_>,
     ) -> Result<Columns<'a>, Refusal> {
+        self.spend(scope.size())?;
         let parts: Vec<&str> = column.fields().iter().filter_map(Node::as_str).collect();
         let mut name = parts.clone();
         name.push("*");
@@ -197,6 +205,14 @@ impl<'a> Analyser<'a> {
         }
         column.origin.sources().to_vec()
     }
+}
+
+/// Postgres's own bound, in its own words (`MaxTupleAttributeNumber` in `htup_details.h`).
+pub(super) fn too_many_targets() -> Refusal {
+    Refusal::limit(format!(
+        "target lists can have at most {TARGETS_MAX} entries"
+    ))
+    .with_hint("name the columns you need instead of *")
 }
 
 fn missing(shown: &str, location: i32) -> Refusal {

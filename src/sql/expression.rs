@@ -1,6 +1,7 @@
 //! Expressions: every node that can compute a value, and the columns its value is made of.
 
-use pg_raw_parse::{Node, nodes};
+use pg_raw_parse::raw::A_Expr_Kind as Kind;
+use pg_raw_parse::{ConstValue, Node, nodes};
 
 use crate::access::Use;
 use crate::catalog::ColumnId;
@@ -21,9 +22,10 @@ impl<'a> Analyser<'a> {
         used: Use,
     ) -> Result<Made, Refusal> {
         self.enter()?;
-        let made = self.expression_node(node, scope, used);
+        let made = self.expression_node(node, scope, used)?;
         self.leave();
-        made
+        self.spend(made.len().saturating_add(1))?;
+        Ok(made)
     }
 
     #[expect(
@@ -37,9 +39,8 @@ impl<'a> Analyser<'a> {
         used: Use,
     ) -> Result<Made, Refusal> {
         match node {
-            Node::None | Node::A_Const(_) | Node::ParamRef(_) | Node::SetToDefault(_) => {
-                Ok(Made::new())
-            }
+            Node::None | Node::ParamRef(_) | Node::SetToDefault(_) => Ok(Made::new()),
+            Node::A_Const(constant) => self.constant(constant),
             Node::SQLValueFunction(_) | Node::MergeSupportFunc(_) => Ok(Made::new()),
             Node::CurrentOfExpr(_) => {
                 Err(Refusal::unsupported("WHERE CURRENT OF is not supported")
@@ -84,6 +85,21 @@ impl<'a> Analyser<'a> {
         Ok(made)
     }
 
+    /// Numbers in other bases and with underscores are new in Postgres 16: older servers read
+    /// `0x1F` as `0` under the name `x1f`.
+    fn constant(&mut self, constant: &'a nodes::A_Const) -> Result<Made, Refusal> {
+        let newer = matches!(constant.val(), Some(ConstValue::Float(digits))
+            if digits.contains(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | 'e' | 'E' | '+' | '-')));
+        if newer && self.ground.snapshot.document().server_version_num < 160_000 {
+            return Err(at(
+                Refusal::unsupported("this server does not know numbers of that form")
+                    .with_hint("write the number in decimal digits without underscores"),
+                constant.location,
+            ));
+        }
+        Ok(Made::new())
+    }
+
     fn operator(
         &mut self,
         expr: &'a nodes::A_Expr,
@@ -91,6 +107,17 @@ impl<'a> Analyser<'a> {
         used: Use,
     ) -> Result<Made, Refusal> {
         self.operator_names(expr.name(), expr.location)?;
+        if matches!(
+            expr.kind,
+            Kind::AEXPR_BETWEEN
+                | Kind::AEXPR_NOT_BETWEEN
+                | Kind::AEXPR_BETWEEN_SYM
+                | Kind::AEXPR_NOT_BETWEEN_SYM
+        ) {
+            for name in ["<=", ">=", "<", ">"] {
+                self.operator_named(name, expr.location);
+            }
+        }
         self.expressions([expr.lexpr(), expr.rexpr()].into_iter(), scope, used)
     }
 
@@ -101,15 +128,7 @@ impl<'a> Analyser<'a> {
         used: Use,
     ) -> Result<Made, Refusal> {
         if let Some(name) = cast.type_name() {
-            if name.pct_type {
-                return Err(at(
-                    Refusal::unsupported("%TYPE is not supported in a cast"),
-                    name.location,
-                ));
-            }
-            if let Some(last) = name.names().iter().next_back().and_then(|part| part.sval()) {
-                self.use_type(last);
-            }
+            self.use_type(name)?;
             self.expressions(name.typmods().iter(), scope, used)?;
         }
         self.expression(cast.arg(), scope, used)
@@ -124,6 +143,9 @@ impl<'a> Analyser<'a> {
         used: Use,
     ) -> Result<Made, Refusal> {
         let mut made = self.expression(case.arg(), scope, used)?;
+        if !matches!(case.arg(), Node::None) {
+            self.operator_named("=", case.location);
+        }
         for node in case.args() {
             let Node::CaseWhen(when) = node else {
                 return Err(unknown_node(node, "CASE"));
@@ -143,6 +165,8 @@ impl<'a> Analyser<'a> {
         used: Use,
     ) -> Result<Made, Refusal> {
         self.operator_names(link.oper_name(), link.location)?;
+        // `IN (SELECT …)` has no operator written out.
+        self.operator_named("=", link.location);
         let mut made = self.expression(link.testexpr(), scope, used)?;
         let columns = self.query(link.subselect(), Some(scope), scope.ctes)?;
         merge(&mut made, &columns.sources());

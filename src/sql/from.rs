@@ -42,9 +42,11 @@ impl<'a> Analyser<'a> {
             self.sample(sample, scope)
         } else {
             Err(unknown_node(node, "FROM"))
-        };
+        }?;
         self.leave();
-        item
+        // What an item brings into view is copied a few times on its way.
+        self.spend(item.columns.list.len().saturating_add(item.entries.len()))?;
+        Ok(item)
     }
 
     fn range_var(
@@ -129,6 +131,15 @@ impl<'a> Analyser<'a> {
         let right = right?;
         let shared = shared_columns(join, &left, &right)?;
         self.use_shared(&shared, &left, &right);
+        if !shared.is_empty() {
+            self.operator_named("=", -1);
+        }
+        let both = [&left, &right].map(|item| item.columns.list.len().saturating_add(1));
+        self.spend(
+            both.iter()
+                .sum::<usize>()
+                .saturating_mul(shared.len().saturating_add(1)),
+        )?;
         let pair = Scope {
             outer: scope.outer,
             ctes: scope.ctes,
@@ -225,6 +236,9 @@ impl<'a> Analyser<'a> {
             }
         }
         let alias = alias_name(function.alias()).or(name).unwrap_or_default();
+        for definition in function.coldeflist() {
+            self.column_definition(definition)?;
+        }
         let mut names: Vec<&str> = alias_columns(function.alias());
         names.extend(function.coldeflist().iter().filter_map(|def| def.colname()));
         let origin = Origin::Derived(Rc::from(sources));
@@ -248,10 +262,19 @@ impl<'a> Analyser<'a> {
     }
 
     fn column_definitions(&mut self, definitions: &'a NodeList) -> Result<(), Refusal> {
-        let other = definitions
-            .iter()
-            .find(|node| !matches!(node, Node::ColumnDef(_)));
-        other.map_or(Ok(()), |node| Err(unknown_node(node, "ROWS FROM")))
+        for node in definitions {
+            let Node::ColumnDef(definition) = node else {
+                return Err(unknown_node(node, "ROWS FROM"));
+            };
+            self.column_definition(definition)?;
+        }
+        Ok(())
+    }
+
+    fn column_definition(&mut self, definition: &'a nodes::ColumnDef) -> Result<(), Refusal> {
+        definition
+            .type_name()
+            .map_or(Ok(()), |name| self.use_type(name))
     }
 
     fn sample(

@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use super::analyser::{Analyser, at, strings};
 use super::expression::Made;
 use super::scope::{Scope, merge};
-use super::settings;
+use super::settable;
 
 /// The schema of built-in functions and operators.
 const BUILT_IN: &str = "pg_catalog";
@@ -56,11 +56,14 @@ impl<'a> Analyser<'a> {
             }
         };
         self.names.function(name);
-        if matches!(schema, None | Some(BUILT_IN)) && setting_function(name) {
-            return self.setting_call(name, call);
+        let setting = matches!(schema, None | Some(BUILT_IN)) && setting_function(name);
+        if setting {
+            self.setting_call(name, call)?;
         }
         if let Some(schema) = schema {
-            self.use_function(QualifiedName::new(schema, name), procedure, call.location);
+            if !setting {
+                self.use_function(QualifiedName::new(schema, name), procedure, call.location);
+            }
             return Ok(());
         }
         let schemas: Vec<String> = self
@@ -76,8 +79,8 @@ impl<'a> Analyser<'a> {
                 self.use_function(QualifiedName::new(schema, name), procedure, call.location);
             }
         }
-        // With a user's function of that name listed, a built-in of that name need not exist.
-        if schemas.is_empty() {
+        // What nothing is known of counts as built in, and is then not on the list of safe ones.
+        if !setting && (schemas.is_empty() || self.ground.snapshot.is_builtin_function(name)) {
             self.use_function(QualifiedName::new(BUILT_IN, name), procedure, call.location);
         }
         Ok(())
@@ -111,8 +114,8 @@ impl<'a> Analyser<'a> {
                 "search_path cannot be set by set_config",
             )
             .with_hint("use SET search_path")),
-            ("set_config", Some(setting), _) => settings::check_set(setting, &[second]),
-            ("current_setting", Some(setting), _) => settings::check_show(setting),
+            ("set_config", Some(setting), _) => settable::check_set(setting, &[second]),
+            ("current_setting", Some(setting), _) => settable::check_show(setting),
             ("current_setting", None, Some(number)) => {
                 self.setting_parameters.push(number);
                 Ok(())
@@ -143,15 +146,7 @@ impl<'a> Analyser<'a> {
         if parts.len() > 1 && parts.first() == Some(&BUILT_IN) {
             return Ok(());
         }
-        let functions: Vec<QualifiedName> = self
-            .ground
-            .snapshot
-            .operators_named(name)
-            .map(|operator| QualifiedName::from(&operator.function))
-            .collect();
-        for function in functions {
-            self.use_function(function, false, location);
-        }
+        self.operator_named(name, location);
         Ok(())
     }
 }

@@ -24,11 +24,16 @@ mod qualify;
 mod redact;
 mod scope;
 mod select;
+mod settable;
 mod settings;
+mod shown;
 mod tree;
 mod utility;
 mod witness;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -47,7 +52,8 @@ use names::Names;
 pub use lineage::trace;
 pub use position::client_offset;
 pub use redact::{Redacted, redact};
-pub use settings::{Effect, Settings, check_set, check_show};
+pub use settable::{check_set, check_show};
+pub use settings::{Effect, Settings};
 
 /// Statements that run statements that run statements: EXECUTE of a prepared EXECUTE.
 const NESTED_MAX: usize = 4;
@@ -92,9 +98,12 @@ pub fn analyse(
     limits: &Limits,
 ) -> Result<Vec<Statement>, (usize, Refusal)> {
     precheck::precheck(text, limits).map_err(|refusal| (0, refusal))?;
-    stacker::maybe_grow(STACK_BYTES, STACK_BYTES.saturating_mul(2), || {
-        analyse_all(text, snapshot, settings, limits)
-    })
+    with_stack(|| analyse_all(text, snapshot, settings, limits))
+}
+
+/// Runs a step with stack to spare.
+fn with_stack<T>(step: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(STACK_BYTES, STACK_BYTES.saturating_mul(2), step)
 }
 
 fn analyse_all(
@@ -244,9 +253,7 @@ fn with_nested(
 fn analyse_definition(definition: &str, ground: Ground<'_>) -> Option<Access> {
     let tree = tree::parse(definition).ok()?;
     let node = tree.stmts().next()?;
-    stacker::maybe_grow(STACK_BYTES, STACK_BYTES.saturating_mul(2), || {
-        walk(node, ground).ok().map(|found| found.access)
-    })
+    with_stack(|| walk(node, ground).ok().map(|found| found.access))
 }
 
 /// Whether two analyses found the same, places in the text aside.

@@ -7,8 +7,8 @@ use pg_raw_parse::{Node, nodes};
 
 use crate::ident::quote;
 
-use super::tree;
 use super::utility::refused_kind;
+use super::{tree, with_stack};
 
 /// A statement fit for a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct Redacted {
 /// Removes the literals of a text. A text that does not parse is not shown at all: what is a
 /// literal in it cannot be told.
 pub fn redact(text: &str) -> Redacted {
+    with_stack(|| redact_parsed(text))
+}
+
+fn redact_parsed(text: &str) -> Redacted {
     let shown = match tree::parse(text) {
         Ok(parsed) => {
             let all: Vec<String> = parsed.stmts().map(statement).collect();

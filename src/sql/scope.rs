@@ -191,6 +191,20 @@ impl<'a> Scope<'a, '_> {
         }
     }
 
+    /// How many names a lookup at this level, and at all levels outside, goes through.
+    pub(super) fn size(&self) -> usize {
+        let of = |item: &FromItem<'a>| {
+            let entries = item.entries.len();
+            item.columns
+                .list
+                .len()
+                .saturating_add(entries)
+                .saturating_add(1)
+        };
+        let here: usize = self.items.iter().map(of).sum();
+        here.saturating_add(self.outer.map_or(0, Scope::size))
+    }
+
     /// Looks up what stands before a dot, at this level and outwards.
     pub(super) fn entry(&self, schema: Option<&str>, alias: &str) -> Option<&Entry<'a>> {
         let here = self.items.iter().flat_map(|item| &item.entries);
@@ -218,11 +232,11 @@ pub(super) fn is_system_column(name: &str) -> bool {
     )
 }
 
-/// Adds what is not there yet.
+/// Adds what is not there yet; both are in order.
 pub(super) fn merge(into: &mut Vec<ColumnId>, more: &[ColumnId]) {
     for id in more {
-        if !into.contains(id) {
-            into.push(*id);
+        if let Err(place) = into.binary_search(id) {
+            into.insert(place, *id);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! SELECT: WITH, set operations, VALUES, the target list, grouping, ordering, locking.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use pg_raw_parse::raw::SetOperation::SETOP_NONE;
@@ -9,6 +10,7 @@ use crate::access::{Action, Use};
 use crate::refusal::Refusal;
 
 use super::analyser::{Analyser, at, strings, unknown_node};
+use super::column::{TARGETS_MAX, too_many_targets};
 use super::scope::{Columns, Cte, Ctes, Found, FromItem, Origin, Scope, ScopeColumn, merge};
 
 type Outer<'a, 'p> = Option<&'p Scope<'a, 'p>>;
@@ -68,7 +70,10 @@ impl<'a> Analyser<'a> {
             ctes,
             items: Vec::new(),
         };
+        let read = self.relations_used();
         self.read_from(select.from_clause(), &mut scope)?;
+        let read = read..self.relations_used();
+        self.shown_setting(select, &mut scope.items);
         let outputs = self.target_list(select.target_list().iter(), &scope)?;
         self.expression(select.where_clause(), &scope, Use::Predicate)?;
         for node in select.group_clause() {
@@ -84,24 +89,25 @@ impl<'a> Analyser<'a> {
         for node in select.distinct_clause() {
             self.order_item(node, &scope, &outputs)?;
         }
-        self.tail(select, &scope, &outputs)?;
-        self.locking(select, &scope)?;
+        self.tail(select, &scope, &scope, &outputs)?;
+        self.locking(select, &scope, read)?;
         Ok(outputs.derived())
     }
 
-    /// ORDER BY, LIMIT and OFFSET.
+    /// ORDER BY, LIMIT and OFFSET, each with the names that it sees.
     fn tail(
         &mut self,
         select: &'a nodes::SelectStmt,
         scope: &Scope<'a, '_>,
+        limits: &Scope<'a, '_>,
         outputs: &Columns<'a>,
     ) -> Result<(), Refusal> {
         for sort in select.sort_clause() {
             self.operator_names(sort.use_op(), sort.location)?;
             self.order_item(sort.node(), scope, outputs)?;
         }
-        self.expression(select.limit_count(), scope, Use::Predicate)?;
-        self.expression(select.limit_offset(), scope, Use::Predicate)?;
+        self.expression(select.limit_count(), limits, Use::Predicate)?;
+        self.expression(select.limit_offset(), limits, Use::Predicate)?;
         Ok(())
     }
 
@@ -119,7 +125,8 @@ impl<'a> Analyser<'a> {
         Ok(columns)
     }
 
-    /// ORDER BY of a set operation sees its output columns alone.
+    /// ORDER BY of a set operation sees its output columns alone, LIMIT and OFFSET see none of them:
+    /// a name there means a column further out.
     fn set_operation_tail(
         &mut self,
         select: &'a nodes::SelectStmt,
@@ -135,8 +142,13 @@ impl<'a> Analyser<'a> {
                 entries: Vec::new(),
             }],
         };
-        self.tail(select, &scope, columns)?;
-        self.locking(select, &scope)
+        let limits = Scope {
+            outer,
+            ctes,
+            items: Vec::new(),
+        };
+        self.tail(select, &scope, &limits, columns)?;
+        no_locking(select)
     }
 
     fn values(
@@ -170,8 +182,8 @@ impl<'a> Analyser<'a> {
                 }
             }
         }
-        self.tail(select, &scope, &columns)?;
-        self.locking(select, &scope)?;
+        self.tail(select, &scope, &scope, &columns)?;
+        no_locking(select)?;
         Ok(columns)
     }
 
@@ -200,6 +212,9 @@ impl<'a> Analyser<'a> {
                 self.expression(field.arg(), scope, Use::Output)?;
                 outputs.open = true;
                 continue;
+            }
+            if outputs.list.len() > TARGETS_MAX {
+                return Err(too_many_targets());
             }
             let sources = self.expression(target.val(), scope, Use::Output)?;
             outputs.list.push(ScopeColumn {
@@ -249,27 +264,33 @@ impl<'a> Analyser<'a> {
         self.expression(node, scope, Use::Predicate).map(drop)
     }
 
-    /// FOR UPDATE and its kin need the privilege to update, as in Postgres.
+    /// FOR UPDATE and its kin need the privilege to update, as in Postgres. What is locked behind a
+    /// subquery or an aliased join is not told apart: there, all relations that FROM reads count.
     fn locking(
         &mut self,
         select: &'a nodes::SelectStmt,
         scope: &Scope<'a, '_>,
+        read: Range<usize>,
     ) -> Result<(), Refusal> {
         for clause in select.locking_clause() {
-            let mut wanted = Vec::new();
+            let all = clause.locked_rels().is_empty();
+            let mut locked = Vec::new();
+            let mut behind = all;
             for node in clause.locked_rels() {
                 let Node::RangeVar(range) = node else {
                     return Err(unknown_node(node, "FOR UPDATE"));
                 };
-                wanted.push(range.relname().unwrap_or_default());
+                let name = range.relname().unwrap_or_default();
+                let entries = scope.items.iter().flat_map(|item| &item.entries);
+                let entry = entries.clone().find(|entry| entry.alias == name);
+                match entry.and_then(|entry| entry.relation) {
+                    Some(relation) => locked.push(relation),
+                    None => behind = true,
+                }
             }
-            let locked: Vec<_> = scope
-                .items
-                .iter()
-                .flat_map(|item| &item.entries)
-                .filter(|entry| wanted.is_empty() || wanted.contains(&entry.alias))
-                .filter_map(|entry| entry.relation)
-                .collect();
+            if behind {
+                locked.extend(self.relations_in(read.clone()));
+            }
             for relation in locked {
                 self.use_relation(relation, Action::Update, -1);
             }
@@ -339,6 +360,17 @@ impl<'a> Analyser<'a> {
         self.leave();
         Ok(columns)
     }
+}
+
+/// Postgres locks no rows of set operations and VALUES.
+fn no_locking(select: &nodes::SelectStmt) -> Result<(), Refusal> {
+    if select.locking_clause().is_empty() {
+        return Ok(());
+    }
+    Err(
+        Refusal::unsupported("FOR UPDATE is not allowed with UNION, INTERSECT, EXCEPT or VALUES")
+            .with_hint("lock the rows in a query of their own"),
+    )
 }
 
 fn set_cte<'a>(ctes: &mut Ctes<'a, '_>, name: &'a str, columns: Columns<'a>) {

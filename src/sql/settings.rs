@@ -1,5 +1,5 @@
-//! Session settings: which may be set and shown, and what a session has set so far. Whatever
-//! changes what names or bytes mean is pinned; what is not on the lists is refused by name.
+//! What a session has set so far, as far as it changes what later statements mean: `search_path`,
+//! prepared statements, cursors, and the transactions and savepoints that may undo them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,56 +7,10 @@ use std::sync::Arc;
 use crate::catalog::{SearchPath, Snapshot};
 use crate::refusal::Refusal;
 
-/// Settings that an agent may change: they alter how values look or how long a statement may run,
-/// never what a statement means or whose authority it has.
-const SETTABLE: &[&str] = &[
-    "application_name",
-    "bytea_output",
-    "client_encoding",
-    "client_min_messages",
-    "datestyle",
-    "default_transaction_deferrable",
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "extra_float_digits",
-    "idle_in_transaction_session_timeout",
-    "intervalstyle",
-    "jit",
-    "lc_monetary",
-    "lc_numeric",
-    "lc_time",
-    "lock_timeout",
-    "standard_conforming_strings",
-    "statement_timeout",
-    "timezone",
-    "transaction_deferrable",
-    "transaction_isolation",
-    "transaction_read_only",
-    "xmloption",
-];
+use super::settable::check_search_path;
 
-/// Settings that may be read besides those: facts that drivers ask for.
-const SHOWABLE: &[&str] = &[
-    "block_size",
-    "default_table_access_method",
-    "default_tablespace",
-    "default_text_search_config",
-    "in_hot_standby",
-    "integer_datetimes",
-    "is_superuser",
-    "lc_collate",
-    "lc_ctype",
-    "max_identifier_length",
-    "max_index_keys",
-    "pgward.agent",
-    "pgward.session",
-    "pgward.user",
-    "search_path",
-    "server_encoding",
-    "server_version",
-    "server_version_num",
-    "session_authorization",
-];
+/// Savepoints that one transaction may hold.
+const SAVEPOINTS_MAX: usize = 1_000;
 
 /// What a statement does to the session once it has succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,9 +21,15 @@ pub enum Effect {
     /// A transaction block starts.
     Begin,
     /// A transaction block ends for good.
-    Commit,
+    Commit {
+        /// `AND CHAIN`: the next one starts at once.
+        chain: bool,
+    },
     /// A transaction block is undone.
-    Rollback,
+    Rollback {
+        /// `AND CHAIN`: the next one starts at once.
+        chain: bool,
+    },
     /// A savepoint is set.
     Savepoint(String),
     /// A savepoint is given up, its changes kept.
@@ -181,15 +141,16 @@ impl Settings {
         self.generation = self.generation.wrapping_add(1);
         match effect {
             Effect::None => {}
-            Effect::Begin => self.marks = vec![(String::new(), self.paths.clone())],
-            Effect::Commit => {
+            Effect::Begin => self.begin(),
+            Effect::Commit { chain } => {
                 self.paths.now.clone_from(&self.paths.committed);
-                self.marks.clear();
+                self.end(*chain);
             }
-            Effect::Rollback => {
-                if let Some((_, paths)) = self.marks.drain(..).next() {
-                    self.paths = paths;
+            Effect::Rollback { chain } => {
+                if let Some((_, paths)) = self.marks.first() {
+                    self.paths = paths.clone();
                 }
+                self.end(*chain);
             }
             Effect::Savepoint(name) => self.marks.push((name.clone(), self.paths.clone())),
             Effect::Release(name) => {
@@ -220,6 +181,33 @@ impl Settings {
                 self.cursors.clear();
             }
         }
+    }
+
+    fn begin(&mut self) {
+        self.marks = vec![(String::new(), self.paths.clone())];
+    }
+
+    /// The end of a transaction block. A chained one begins only where there was one.
+    fn end(&mut self, chain: bool) {
+        if chain && !self.marks.is_empty() {
+            self.begin();
+        } else {
+            self.marks.clear();
+        }
+    }
+
+    /// Whether a further savepoint may be set.
+    ///
+    /// # Errors
+    /// 54000 past [`SAVEPOINTS_MAX`].
+    pub(super) fn check_savepoint(&self) -> Result<(), Refusal> {
+        if self.marks.len() > SAVEPOINTS_MAX {
+            return Err(Refusal::limit(format!(
+                "more than {SAVEPOINTS_MAX} savepoints in a transaction"
+            ))
+            .with_hint("release savepoints that are no longer needed"));
+        }
+        Ok(())
     }
 
     /// Sets `search_path` as a startup parameter does: it is then also what RESET returns to.
@@ -271,78 +259,6 @@ fn drop_held(held: &mut HashMap<String, Vec<Arc<str>>>, name: Option<&str>) {
     }
 }
 
-/// Whether a setting may be set to these values.
-///
-/// # Errors
-/// 0A000 for a setting that is not on the list, or a pinned one set to something else.
-pub fn check_set(name: &str, values: &[&str]) -> Result<(), Refusal> {
-    let name = name.to_ascii_lowercase();
-    if SETTABLE.binary_search(&name.as_str()).is_err() {
-        return Err(not_settable(&name));
-    }
-    let allowed: &[&str] = match name.as_str() {
-        "client_encoding" => &["utf8", "utf-8", "unicode"],
-        "standard_conforming_strings" => &["on", "true", "yes", "1"],
-        "client_min_messages" => &["notice", "warning", "error"],
-        _ => return Ok(()),
-    };
-    let plain = |value: &str| value.trim_matches(['\'', '"', ' ']).to_ascii_lowercase();
-    if values
-        .iter()
-        .all(|value| allowed.contains(&plain(value).as_str()))
-    {
-        return Ok(());
-    }
-    Err(Refusal::unsupported(format!(
-        "parameter \"{name}\" can only be set to {}",
-        allowed.join(", ")
-    )))
-}
-
-/// Whether a setting may be shown.
-///
-/// # Errors
-/// 0A000 for a setting that is not on the lists.
-pub fn check_show(name: &str) -> Result<(), Refusal> {
-    let name = name.to_ascii_lowercase();
-    let name = name.as_str();
-    if SETTABLE.binary_search(&name).is_ok() || SHOWABLE.binary_search(&name).is_ok() {
-        return Ok(());
-    }
-    Err(
-        Refusal::unsupported(format!("parameter \"{name}\" cannot be shown"))
-            .with_hint("only harmless parameters can be shown, one by one"),
-    )
-}
-
-/// Whether a `search_path` may be set.
-///
-/// # Errors
-/// 0A000 for one that lets other names come before the built-in ones.
-pub(super) fn check_search_path(entries: &[&str]) -> Result<(), Refusal> {
-    let late = entries.iter().skip(1).any(|entry| *entry == "pg_catalog");
-    if late {
-        return Err(Refusal::unsupported(
-            "search_path must not name pg_catalog after another schema",
-        )
-        .with_hint("leave pg_catalog out: it is always searched first"));
-    }
-    if entries.iter().any(|entry| entry.starts_with("pg_temp")) {
-        return Err(Refusal::unsupported("search_path must not name pg_temp"));
-    }
-    Ok(())
-}
-
-fn not_settable(name: &str) -> Refusal {
-    let refusal = Refusal::unsupported(format!("parameter \"{name}\" cannot be set"));
-    match name {
-        "role" | "session_authorization" => {
-            refusal.with_hint("the role is fixed for the session; leave the SET out")
-        }
-        _ => refusal.with_hint("leave the SET out; only harmless parameters can be set"),
-    }
-}
-
 /// The entries of a list of identifiers as Postgres splits it: commas, double quotes, folding.
 fn split_identifiers(value: &str) -> Vec<String> {
     let mut entries = Vec::new();
@@ -379,32 +295,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_sorted() {
-        assert!(SETTABLE.is_sorted() && SHOWABLE.is_sorted());
-    }
-
-    #[test]
-    fn pinned_and_unlisted_settings_are_refused() {
-        assert!(check_set("DateStyle", &["ISO"]).is_ok());
-        assert!(check_set("client_encoding", &["'UTF8'"]).is_ok());
-        for (name, value) in [
-            ("client_encoding", "LATIN1"),
-            ("standard_conforming_strings", "off"),
-            ("client_min_messages", "debug5"),
-            ("role", "postgres"),
-            ("session_authorization", "postgres"),
-            ("row_security", "off"),
-            ("backslash_quote", "on"),
-            ("pgward.user", "root"),
-            ("session_preload_libraries", "x"),
-        ] {
-            assert!(check_set(name, &[value]).is_err(), "{name}");
-        }
-        assert!(check_show("server_version").is_ok());
-        assert!(check_show("hba_file").is_err() && check_show("all").is_err());
-    }
-
-    #[test]
     fn search_path_follows_transactions() {
         let json = r#"{"format":1,"server_version_num":1,"database":"d","role":"r",
             "search_path":["public"],"schemas":["public","hr","x"],"relations":[],
@@ -428,8 +318,15 @@ mod tests {
         run(&[set("hr", true)], "public");
         run(&[Effect::Begin, set("hr", false)], "hr");
         run(&[set("x", true)], "x");
-        run(&[Effect::Commit], "hr");
-        run(&[Effect::Begin, set("x", false), Effect::Rollback], "hr");
+        run(&[Effect::Commit { chain: false }], "hr");
+        run(
+            &[
+                Effect::Begin,
+                set("x", false),
+                Effect::Rollback { chain: false },
+            ],
+            "hr",
+        );
         run(&[Effect::Begin, savepoint("a"), set("x", false)], "x");
         run(&[savepoint("b"), set("public", true)], "public");
         run(&[Effect::Release("b".to_owned())], "public");
@@ -438,7 +335,7 @@ mod tests {
             &[
                 set("x", false),
                 Effect::Release("a".to_owned()),
-                Effect::Commit,
+                Effect::Commit { chain: false },
             ],
             "x",
         );

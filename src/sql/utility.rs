@@ -12,7 +12,8 @@ use crate::refusal::{Reason, Refusal, SqlState};
 
 use super::analyser::{Analyser, unknown_node};
 use super::scope::Scope;
-use super::settings::{Effect, check_search_path, check_set, check_show};
+use super::settable::{check_search_path, check_set, check_show};
+use super::settings::Effect;
 use super::tree;
 
 impl<'a> Analyser<'a> {
@@ -117,6 +118,9 @@ impl<'a> Analyser<'a> {
         if !is_query(prepare.query()) {
             return Err(refused_kind(prepare.query()));
         }
+        for name in prepare.argtypes() {
+            self.use_type(name)?;
+        }
         self.statement(prepare.query())?;
         self.effect = Effect::Prepare {
             name: prepare.name().unwrap_or_default().to_owned(),
@@ -166,12 +170,16 @@ impl<'a> Analyser<'a> {
 
     fn transaction(&mut self, transaction: &'a nodes::TransactionStmt) -> Result<(), Refusal> {
         let savepoint = transaction.savepoint_name().unwrap_or_default().to_owned();
+        let chain = transaction.chain;
         let (command, effect) = match transaction.kind {
             Tx::TRANS_STMT_BEGIN => ("BEGIN", Effect::Begin),
             Tx::TRANS_STMT_START => ("START TRANSACTION", Effect::Begin),
-            Tx::TRANS_STMT_COMMIT => ("COMMIT", Effect::Commit),
-            Tx::TRANS_STMT_ROLLBACK => ("ROLLBACK", Effect::Rollback),
-            Tx::TRANS_STMT_SAVEPOINT => ("SAVEPOINT", Effect::Savepoint(savepoint)),
+            Tx::TRANS_STMT_COMMIT => ("COMMIT", Effect::Commit { chain }),
+            Tx::TRANS_STMT_ROLLBACK => ("ROLLBACK", Effect::Rollback { chain }),
+            Tx::TRANS_STMT_SAVEPOINT => {
+                self.ground.settings.check_savepoint()?;
+                ("SAVEPOINT", Effect::Savepoint(savepoint))
+            }
             Tx::TRANS_STMT_RELEASE => ("RELEASE", Effect::Release(savepoint)),
             Tx::TRANS_STMT_ROLLBACK_TO => ("ROLLBACK", Effect::RollbackTo(savepoint)),
             _ => {

@@ -1,10 +1,58 @@
 -- One row, one JSON column: the catalog snapshot (src/catalog/document.rs says its shape).
 -- Run with the role's own search_path: what pg_get_viewdef leaves unqualified resolves by it.
-WITH shown AS (
+WITH RECURSIVE shown AS (
     SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
       AND n.nspname !~ '^pg_(toast|temp)'
+), outside AS (
+    -- Code outside pg_catalog. Immutable C code, which only superusers install and which computes
+    -- from its arguments alone (citext, hstore, vector types), is not counted where it runs unasked.
+    SELECT p.oid, n.nspname AS schema, p.proname AS name
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    JOIN pg_language l ON l.oid = p.prolang
+    WHERE n.nspname <> 'pg_catalog'
+      AND NOT (l.lanname IN ('c', 'internal') AND p.provolatile = 'i')
+), runs (operator, function, type) AS (
+    -- Which functions run for which types, and by which operator where one has to be written.
+    -- Casts, by whichever of their types is not built in.
+    SELECT 0::oid, c.castfunc, t.oid
+    FROM pg_cast c JOIN outside o ON o.oid = c.castfunc
+    LEFT JOIN pg_type t ON t.oid IN (c.castsource, c.casttarget)
+        AND t.typnamespace <> 'pg_catalog'::regnamespace
+    UNION
+    -- Checks of domains.
+    SELECT 0, d.refobjid, k.contypid
+    FROM pg_constraint k JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass
+        AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass
+    JOIN outside o ON o.oid = d.refobjid
+    WHERE k.contypid <> 0
+    UNION
+    -- What sorts, groups and compares.
+    SELECT 0, o.oid, c.opcintype
+    FROM pg_opclass c JOIN pg_amproc a ON a.amprocfamily = c.opcfamily
+    JOIN outside o ON o.oid = a.amproc
+    UNION
+    SELECT 0, o.oid, c.opcintype
+    FROM pg_opclass c JOIN pg_amop a ON a.amopfamily = c.opcfamily
+    JOIN pg_operator p ON p.oid = a.amopopr JOIN outside o ON o.oid = p.oprcode
+    UNION
+    SELECT p.oid, o.oid, t.oid
+    FROM pg_operator p JOIN outside o ON o.oid = p.oprcode
+    JOIN pg_type t ON t.oid IN (p.oprleft, p.oprright)
+        AND t.typnamespace <> 'pg_catalog'::regnamespace
+    UNION
+    -- Types made of those types: arrays, domains, row types, ranges.
+    SELECT r.operator, r.function, made.type
+    FROM runs r CROSS JOIN LATERAL (
+        SELECT t.oid FROM pg_type t WHERE t.typelem = r.type OR t.typbasetype = r.type
+        UNION
+        SELECT c.reltype FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE a.atttypid = r.type AND a.attnum > 0 AND NOT a.attisdropped AND c.reltype <> 0
+        UNION
+        SELECT unnest(ARRAY[g.rngtypid, g.rngmultitypid]) FROM pg_range g
+        WHERE g.rngsubtype = r.type
+    ) AS made (type)
 )
 SELECT json_build_object(
     'format', 1,
@@ -25,6 +73,7 @@ SELECT json_build_object(
                 SELECT coalesce(json_agg(json_build_object(
                     'name', a.attname,
                     'type', format_type(a.atttypid, a.atttypmod),
+                    'typname', CASE WHEN t.oid IN (SELECT type FROM runs) THEN t.typname END,
                     'generated_from', CASE WHEN a.attgenerated <> '' THEN (
                         SELECT coalesce(json_agg(DISTINCT source.attname), '[]')
                         FROM pg_depend d
@@ -38,7 +87,7 @@ SELECT json_build_object(
                             OR (d.classid = 'pg_class'::regclass AND d.objid = a.attrelid
                                 AND d.objsubid = a.attnum))) END
                     ) ORDER BY a.attnum), '[]')
-                FROM pg_attribute a
+                FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
                 WHERE a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped),
             'parents', (
                 SELECT json_agg(json_build_object('schema', pn.nspname, 'name', p.relname)
@@ -79,20 +128,24 @@ SELECT json_build_object(
     'operators', (
         SELECT coalesce(json_agg(json_build_object(
             'schema', n.nspname, 'name', o.oprname,
-            'function', json_build_object('schema', pn.nspname, 'name', p.proname))
+            'types', (SELECT coalesce(json_agg(t.typname ORDER BY t.typname), '[]')
+                      FROM runs r JOIN pg_type t ON t.oid = r.type WHERE r.operator = o.oid),
+            'function', json_build_object('schema', p.schema, 'name', p.name))
             ORDER BY n.nspname, o.oprname, o.oid), '[]')
         FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-        JOIN pg_proc p ON p.oid = o.oprcode JOIN pg_namespace pn ON pn.oid = p.pronamespace
+        JOIN outside AS p ON p.oid = o.oprcode
         WHERE n.nspname <> 'pg_catalog'),
-    'casts', (
+    'implicit_calls', (
         SELECT coalesce(json_agg(json_build_object(
-            'source', source.typname, 'target', target.typname,
-            'function', json_build_object('schema', pn.nspname, 'name', p.proname))
-            ORDER BY c.oid), '[]')
-        FROM pg_cast c JOIN pg_type source ON source.oid = c.castsource
-        JOIN pg_type target ON target.oid = c.casttarget
-        JOIN pg_proc p ON p.oid = c.castfunc JOIN pg_namespace pn ON pn.oid = p.pronamespace
-        WHERE pn.nspname <> 'pg_catalog'),
+            'function', json_build_object('schema', o.schema, 'name', o.name),
+            'types', (SELECT coalesce(json_agg(t.typname ORDER BY t.typname), '[]')
+                      FROM runs r JOIN pg_type t ON t.oid = r.type
+                      WHERE r.operator = 0 AND r.function = o.oid),
+            'oids', (SELECT coalesce(json_agg(r.type::bigint ORDER BY r.type), '[]')
+                     FROM runs r
+                     WHERE r.operator = 0 AND r.function = o.oid AND r.type IS NOT NULL))
+            ORDER BY o.schema, o.name, o.oid), '[]')
+        FROM outside o WHERE o.oid IN (SELECT function FROM runs WHERE operator = 0)),
     'builtin_functions', (
         SELECT json_agg(proname ORDER BY proname)
         FROM (SELECT DISTINCT proname FROM pg_proc

@@ -39,6 +39,7 @@ CREATE SCHEMA sales;
 CREATE TYPE public.order_status AS ENUM ('new', 'paid', 'shipped', 'returned');
 CREATE DOMAIN public.email_address AS text CHECK (VALUE LIKE '%@%');
 CREATE TYPE public.customer_key AS (customer_id integer);
+CREATE DOMAIN public.loyal_key AS public.customer_key;
 
 -- ---------------------------------------------------------------------------------------------
 -- Tables
@@ -350,6 +351,21 @@ CREATE FUNCTION public.key_text(public.customer_key) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER
     AS 'SELECT ssn FROM public.customers WHERE id = $1.customer_id';
 CREATE CAST (public.customer_key AS text) WITH FUNCTION public.key_text(public.customer_key);
+
+-- What else runs without being called: a domain's check, an operator that BETWEEN and CASE stand for.
+CREATE FUNCTION public.vouch(wanted integer) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    AS $$ BEGIN
+        RAISE EXCEPTION 'no: %', (SELECT ssn FROM public.customers WHERE id = wanted);
+    END $$;
+CREATE DOMAIN public.customer_ref AS integer CHECK (public.vouch(VALUE));
+CREATE FUNCTION public.key_matches(public.customer_key, integer) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    AS 'SELECT public.vouch($1.customer_id)';
+CREATE OPERATOR public.= (
+    LEFTARG = public.customer_key, RIGHTARG = integer, FUNCTION = public.key_matches);
+CREATE OPERATOR public.>= (
+    LEFTARG = public.customer_key, RIGHTARG = integer, FUNCTION = public.key_matches);
 
 CREATE FUNCTION public.collect_step(state text, wanted integer) RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER

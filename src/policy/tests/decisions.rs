@@ -126,7 +126,7 @@ const BOB: &[(&str, &str)] = &[
     ),
     (
         "select pg_catalog.pg_settings, read pg_catalog.pg_settings.setting",
-        "permit",
+        "column \"setting\" of relation \"pg_settings\"",
     ),
     (
         "select pg_catalog.pg_settings, read pg_catalog.pg_settings.boot_val",

@@ -1,0 +1,197 @@
+//! Analyses of single statements against a small catalog, for what the attacks over the wire cannot
+//! show: what exactly is counted, and that no text costs unbounded time or stack.
+
+use std::fmt::Write as _;
+
+use super::*;
+use crate::access::{Action, Use};
+
+fn snapshot(version: u32) -> Snapshot {
+    let columns: Vec<String> = (0..100)
+        .map(|n| format!(r#"{{"name":"c{n}","type":"text"}}"#))
+        .collect();
+    Snapshot::from_json(&format!(
+        r#"{{"format":1,"server_version_num":{version},"database":"d","role":"app",
+        "search_path":["public"],"schemas":["public","pg_catalog"],
+        "relations":[
+          {{"schema":"public","name":"t","kind":"r","columns":[{{"name":"a","type":"integer"}},
+            {{"name":"key","type":"public.key","typname":"key"}}]}},
+          {{"schema":"public","name":"wide","kind":"r","columns":[{}]}}],
+        "functions":[
+          {{"schema":"public","name":"pg_read_file","arguments":"integer","kind":"f",
+            "language":"sql","volatility":"i","security_definer":false}}],
+        "operators":[
+          {{"schema":"public","name":">=","types":["key","_key"],
+            "function":{{"schema":"public","name":"key_ge"}}}},
+          {{"schema":"public","name":"=","types":["key","_key"],
+            "function":{{"schema":"public","name":"key_eq"}}}},
+          {{"schema":"public","name":"@@@","function":{{"schema":"public","name":"plain"}}}}],
+        "implicit_calls":[{{"types":["key","_key"],"oids":[90000,90001],
+            "function":{{"schema":"public","name":"key_text"}}}}],
+        "builtin_functions":["pg_read_file","lower","xmlelement"]}}"#,
+        columns.join(",")
+    ))
+    .unwrap()
+}
+
+fn analysed(text: &str, version: u32) -> Result<Vec<Statement>, Refusal> {
+    let snapshot = snapshot(version);
+    let settings = Settings::new(&snapshot);
+    analyse(text, &snapshot, &settings, &Limits::default()).map_err(|(_, refusal)| refusal)
+}
+
+fn functions(text: &str) -> Vec<String> {
+    let found = analysed(text, 160_000).unwrap_or_else(|refusal| panic!("{text}: {refusal:?}"));
+    let used = found.iter().flat_map(|one| &one.access.functions);
+    let mut names: Vec<String> = used.map(|used| used.function.to_string()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_runs_without_being_called_is_counted() {
+    let both = ["pg_catalog.pg_read_file", "public.pg_read_file"];
+    assert_eq!(functions("SELECT pg_read_file('x')"), both);
+    assert_eq!(functions("SELECT a >= 1, a = 2 FROM t"), [""; 0]);
+    assert_eq!(functions("SELECT 1 @@@ 2"), ["public.plain"]);
+    for (text, expected) in [
+        ("SELECT '1'::key", &["public.key_text"][..]),
+        ("SELECT '{1}'::key[]", &["public.key_text"]),
+        ("SELECT '{1}'::_key", &["public.key_text"]),
+        ("SELECT key FROM t", &["public.key_text"]),
+        ("SELECT t FROM t", &["public.key_text"]),
+        (
+            "SELECT key BETWEEN 1 AND 2 FROM t",
+            &["public.key_ge", "public.key_text"],
+        ),
+        (
+            "SELECT CASE key WHEN 1 THEN 1 END FROM t",
+            &["public.key_eq", "public.key_text"],
+        ),
+        (
+            "SELECT 1 FROM t WHERE key IN (SELECT 1)",
+            &["public.key_eq", "public.key_text"],
+        ),
+        (
+            "SELECT 1 FROM t JOIN t AS u USING (key)",
+            &["public.key_eq", "public.key_text"],
+        ),
+        ("PREPARE p (key) AS SELECT $1::text", &["public.key_text"]),
+    ] {
+        assert_eq!(functions(text), expected, "{text}");
+    }
+    let snapshot = snapshot(160_000);
+    assert!(snapshot.has_implicit_calls(90_001) && !snapshot.has_implicit_calls(25));
+}
+
+#[test]
+fn limit_of_a_set_operation_means_columns_further_out() {
+    let text =
+        "SELECT (SELECT count(*) FROM ((SELECT 1 AS a) UNION ALL SELECT 2 LIMIT a) q) FROM t";
+    let access = &analysed(text, 160_000).unwrap()[0].access;
+    let used = access
+        .columns
+        .iter()
+        .any(|used| used.column == "a" && used.used == Use::Predicate);
+    assert!(used, "{access:?}");
+}
+
+#[test]
+fn what_is_locked_is_counted() {
+    for (text, locks) in [
+        ("SELECT a FROM t FOR UPDATE", true),
+        ("SELECT a FROM (SELECT a FROM t) AS s FOR UPDATE", true),
+        (
+            "SELECT s.a FROM wide, (SELECT a FROM t) AS s FOR SHARE OF s",
+            true,
+        ),
+        (
+            "SELECT j.a FROM (t CROSS JOIN wide) AS j FOR UPDATE OF j",
+            true,
+        ),
+        ("SELECT t.a FROM wide, t FOR UPDATE OF wide", false),
+        (
+            "WITH w AS (SELECT a FROM t) SELECT a FROM w FOR UPDATE",
+            false,
+        ),
+    ] {
+        let access = &analysed(text, 160_000).unwrap()[0].access;
+        let t = access
+            .relations
+            .iter()
+            .any(|used| used.relation.name == "t" && used.action == Action::Update);
+        assert_eq!(t, locks, "{text}");
+    }
+}
+
+#[test]
+fn numbers_that_older_servers_read_otherwise_are_refused() {
+    for text in [
+        "SELECT 0xFFFFFFFFFFFF",
+        "SELECT 1_000_000_000_000",
+        "SELECT 0b1111111111111111111111111111111111111111",
+        "SELECT 1 LIMIT 1_000_000_000_000",
+    ] {
+        assert!(analysed(text, 150_000).is_err(), "{text}");
+        assert!(analysed(text, 160_000).is_ok(), "{text}");
+    }
+    assert!(analysed("SELECT 1e10, 12345678901234567890, .5", 150_000).is_ok());
+}
+
+#[test]
+fn stars_of_self_joins_do_not_double_for_ever() {
+    let mut text = "WITH w0 AS (SELECT * FROM wide)".to_owned();
+    for n in 1..30 {
+        let _ = write!(
+            text,
+            ", w{n} AS (SELECT * FROM w{0} AS x, w{0} AS y)",
+            n - 1
+        );
+    }
+    let refusal = analysed(&format!("{text} SELECT 1"), 160_000).unwrap_err();
+    assert_eq!(
+        refusal.code,
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        "{refusal:?}"
+    );
+}
+
+#[test]
+fn wide_statements_end_at_a_bound() {
+    let many = |item: &str, n: usize| vec![item; n].join(", ");
+    let rows = format!("SELECT ROW({}) FROM wide AS w", many("w", 60_000));
+    let items: Vec<String> = (0..20_000).map(|n| format!("t AS t{n}")).collect();
+    let lookups = format!(
+        "SELECT {} FROM {}",
+        many("t19999.a", 1_000),
+        items.join(", ")
+    );
+    let joins = format!("SELECT 1 FROM wide{}", " CROSS JOIN wide".repeat(300));
+    for text in [rows, lookups, joins] {
+        if let Err(refusal) = analysed(&text, 160_000) {
+            let code = refusal.code;
+            assert_eq!(code, SqlState::PROGRAM_LIMIT_EXCEEDED);
+        }
+    }
+}
+
+#[test]
+fn a_deep_tree_in_an_unknown_node_is_refused() {
+    let chain = "+1".repeat(45_000);
+    for text in [
+        format!("SELECT xmlelement(name x, 1{chain})"),
+        format!("CREATE TABLE u AS SELECT 1{chain}"),
+        format!("CREATE VIEW u AS SELECT 1{chain}"),
+        format!("DO 'x' LANGUAGE 'y'; ALTER TABLE t ADD CHECK (1{chain} > 0)"),
+        format!("PREPARE p AS SELECT 1{chain}"),
+        format!("DECLARE c CURSOR FOR SELECT 1{chain}"),
+        format!("COPY (SELECT 1{chain}) TO STDOUT"),
+        format!("EXPLAIN SELECT 1{chain}"),
+        format!("CALL p(1{chain})"),
+        format!("EXECUTE p(1{chain})"),
+        format!("SET x TO 1; SELECT json_object('a': 1{chain})"),
+    ] {
+        let done = std::thread::spawn(move || analysed(&text, 160_000).is_err()).join();
+        assert!(done.unwrap());
+    }
+}
