@@ -86,10 +86,12 @@ impl Files {
         let files = self.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
         let mut directories: Vec<PathBuf> = Vec::new();
         for path in self.policies.iter().chain(files) {
-            let directory = if path.is_dir() {
-                path.clone()
-            } else {
-                path.parent().map(Path::to_owned).unwrap_or_default()
+            let directory = match path.parent() {
+                _ if path.is_dir() => path.clone(),
+                // A name alone: in the working directory.
+                Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+                Some(parent) => parent.to_owned(),
+                None => path.clone(),
             };
             if !directories.contains(&directory) {
                 directories.push(directory);
@@ -207,5 +209,11 @@ mod tests {
         let directories = files.directories();
         assert!(directories.contains(&PathBuf::from("/p")));
         assert!(directories.contains(&PathBuf::from("/t")));
+        let here = Files::new(
+            vec![PathBuf::from("policy.toml")],
+            None,
+            PolicyFiles::default(),
+        );
+        assert_eq!(here.directories(), [PathBuf::from(".")]);
     }
 }

@@ -25,6 +25,9 @@ use super::{inbound, relay};
 
 /// How long the database has to take the last message of a session.
 const PARTING: Duration = Duration::from_millis(500);
+/// How long the database has to answer what a client has left behind. It runs that in any case; what
+/// is not answered by then is recorded as lost.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
 
 /// What both directions of a session know.
 pub(super) struct Session {
@@ -176,7 +179,17 @@ pub(super) async fn run(ready: Ready, mut client: Client) {
     }
     sender.terminate();
     // The database may be gone already; then it needs no telling.
-    let _told = tokio::time::timeout(PARTING, sender.flush()).await;
+    let told = tokio::time::timeout(PARTING, sender.flush()).await;
+    if busy
+        && matches!(
+            (&end, told),
+            (End::Terminated | End::ClientLost, Ok(Ok(())))
+        )
+    {
+        let left = relay::drain(&session, &mut receiver, &mut client.outbound, &mut walk);
+        // Whether all of it was answered shows in the outcomes.
+        let _answered = tokio::time::timeout(LEFT_BEHIND, left).await;
+    }
     drop((sender, receiver));
     if let Some(refusal) = end.told()
         && walk.is_between_messages()

@@ -120,6 +120,33 @@ pub(super) async fn run(
     }
 }
 
+/// Takes what the database still has to say once the client says nothing any more. A client that has
+/// closed one direction only gets it; for one that is gone it is dropped.
+pub(super) async fn drain(
+    session: &Session,
+    database: &mut Receiver,
+    client: &mut Outbound,
+    relay: &mut Relay,
+) {
+    let mut gone = false;
+    while !session.flow().is_answered() {
+        let Ok(chunk) = database.read().await else {
+            return;
+        };
+        if chunk.is_empty() {
+            return;
+        }
+        relay.walker.feed(chunk);
+        if walk(session, client, relay).await.is_err() {
+            return;
+        }
+        gone = gone || client.flush().await.is_err();
+        if gone {
+            client.discard();
+        }
+    }
+}
+
 /// Takes the pieces of one chunk.
 async fn walk(session: &Session, client: &mut Outbound, relay: &mut Relay) -> Result<(), End> {
     while let Some(piece) = relay.walker.next_piece().map_err(from_database)? {

@@ -179,6 +179,12 @@ impl Outbound {
         self.half.flush().await
     }
 
+    /// Forgets what was added: nobody reads it.
+    pub(super) fn discard(&mut self) {
+        self.parts.clear();
+        self.tail.clear();
+    }
+
     /// Moves the tail to the parts.
     fn seal(&mut self) {
         if !self.tail.is_empty() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pgward::audit::{PublicKey, verify};
 use serde_json::Value;
 
+use crate::raw::{frame, query};
 use crate::world::{World, world};
 
 /// The records of one session's decisions, once they are written.
@@ -86,4 +87,48 @@ fn the_log_verifies_and_a_change_is_named() {
     let forged = whole.replace("audit_probe_c", "audit_probe_d");
     let broken = verify(BufReader::new(forged.as_bytes()), Some(&key)).unwrap_err();
     assert_eq!(usize::try_from(broken.line).unwrap(), line + 1, "{broken}");
+}
+
+/// The result of a decision, once it is recorded.
+fn result_of(world: &World, decision: &Value) -> String {
+    let id = decision["decision_id"].as_str().unwrap();
+    for _ in 0..100 {
+        let log = world.audit_log();
+        let mut lines = log.lines().filter(|line| line.contains(id));
+        if let Some(line) = lines.find(|line| line.contains("\"kind\":\"outcome\"")) {
+            let outcome: Value = serde_json::from_str(line).unwrap();
+            return outcome["result"].as_str().unwrap().to_owned();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("no outcome of {id}");
+}
+
+/// Postgres runs what was sent before a client said goodbye, or was gone: so it did not get lost.
+#[test]
+fn what_a_client_leaves_behind_is_accounted_for() {
+    let world = world();
+    let text = "SELECT pg_catalog.length(repeat('x', 100000000)) AS audit_probe_left";
+    for goodbye in [true, false] {
+        let probe = format!("{text}_{goodbye}");
+        let mut raw = world.login("ops-bot");
+        raw.send(&query(&probe));
+        if goodbye {
+            raw.send(&frame(b'X', b""));
+        }
+        drop(raw);
+        let decision = &decisions(world, &format!("audit_probe_left_{goodbye}"))[0];
+        assert_eq!(decision["decision"], "permit", "{decision}");
+        assert_eq!(result_of(world, decision), "complete", "{goodbye}");
+    }
+}
+
+/// A client that sends no more still reads.
+#[test]
+fn a_client_that_has_closed_one_direction_gets_its_answer() {
+    let mut raw = world().login("support-bot");
+    raw.send(&query("SELECT name FROM customers ORDER BY id LIMIT 2"));
+    raw.send_no_more();
+    let reply = raw.reply();
+    assert_eq!(reply.rows().len(), 2, "{:?}", reply.error());
 }

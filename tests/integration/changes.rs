@@ -4,19 +4,14 @@
 use std::fs;
 use std::time::Duration;
 
-use pgward::cli::demo;
-use pgward::config::Config;
 use pgward::server::Server;
 
 use crate::raw::{Raw, bind, execute, parse, sync};
-use crate::world::{World, scratch_directory, world};
+use crate::world::{World, world};
 
 /// A pgward of one's own before the same database, and its policy file.
 fn own(world: &World, name: &str) -> (Server, std::path::PathBuf) {
-    let directory = scratch_directory(name);
-    demo::write_configuration(&directory, &world.key, &world.database.app_url(), 0).unwrap();
-    let config = Config::load(&directory.join("pgward.toml")).unwrap();
-    let server = world.runtime.block_on(Server::start(config)).unwrap();
+    let (server, directory) = world.another(name, |config| config);
     (server, directory.join("policies/shop.toml"))
 }
 

@@ -19,5 +19,6 @@ mod everyday;
 mod oracle;
 mod protocol;
 mod raw;
+mod tls;
 mod tokens;
 mod world;

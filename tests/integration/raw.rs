@@ -3,7 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection};
 
 /// A message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +180,8 @@ pub(crate) fn sync() -> Vec<u8> {
 /// A connection.
 pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
+    /// Once TLS was begun.
+    tls: Option<ClientConnection>,
     /// The process id and key of BackendKeyData.
     pub(crate) key: Option<(u32, Vec<u8>)>,
     /// ParameterStatus as reported at login.
@@ -193,6 +198,7 @@ impl Raw {
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
+            tls: None,
             key: None,
             parameters: Vec::new(),
         }
@@ -200,7 +206,12 @@ impl Raw {
 
     /// Logs in with a token in the password's place.
     pub(crate) fn login(port: u16, user: &str, database: &str, token: &str) -> Result<Self, Reply> {
-        let mut raw = Self::open(port);
+        Self::open(port).log_in(user, database, token)
+    }
+
+    /// The same on a connection that is open.
+    pub(crate) fn log_in(mut self, user: &str, database: &str, token: &str) -> Result<Self, Reply> {
+        let raw = &mut self;
         raw.send(&startup(&[("user", user), ("database", database)]));
         let asked = raw.message();
         assert!(
@@ -208,7 +219,7 @@ impl Raw {
             "{asked:?}"
         );
         raw.send(&frame(b'p', &[token.as_bytes(), b"\0"].concat()));
-        raw.finish_login()
+        self.finish_login()
     }
 
     /// Reads what follows the credential, up to ReadyForQuery.
@@ -234,16 +245,52 @@ impl Raw {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         // The server may have closed already; what it said is still to be read.
-        let _ = self.stream.write_all(bytes);
+        let _ = match &mut self.tls {
+            Some(tls) => rustls::Stream::new(tls, &mut self.stream).write_all(bytes),
+            None => self.stream.write_all(bytes),
+        };
+    }
+
+    /// Reads exactly that many bytes.
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> std::io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(tls, &mut self.stream).read_exact(into),
+            None => self.stream.read_exact(into),
+        }
+    }
+
+    /// Asks for TLS with SSLRequest: the byte that is answered.
+    pub(crate) fn ask_for_tls(&mut self) -> u8 {
+        self.send(&[0, 0, 0, 8, 4, 210, 22, 47]);
+        let mut answer = [0];
+        self.read(&mut answer).unwrap();
+        answer[0]
+    }
+
+    /// The TLS handshake: the certificate that the server shows, or why there was none.
+    pub(crate) fn shake_hands(&mut self, config: Arc<ClientConfig>) -> std::io::Result<Vec<u8>> {
+        let name = "localhost".try_into().unwrap();
+        let mut tls = ClientConnection::new(config, name).unwrap();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.stream)?;
+        }
+        let shown = tls.peer_certificates().unwrap()[0].to_vec();
+        self.tls = Some(tls);
+        Ok(shown)
+    }
+
+    /// Closes the direction to the server.
+    pub(crate) fn send_no_more(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
     /// One message, or `None` at the end of the connection.
     pub(crate) fn message(&mut self) -> Option<Message> {
         let mut head = [0; 5];
-        self.stream.read_exact(&mut head).ok()?;
+        self.read(&mut head).ok()?;
         let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
         let mut body = vec![0; length - 4];
-        self.stream.read_exact(&mut body).ok()?;
+        self.read(&mut body).ok()?;
         Some(Message { tag: head[0], body })
     }
 

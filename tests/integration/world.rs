@@ -125,6 +125,21 @@ impl World {
         login.unwrap_or_else(|reply| panic!("{agent}: {:?}", reply.error()))
     }
 
+    /// Another pgward before the same database, its configuration changed, and its directory.
+    pub(crate) fn another(
+        &self,
+        name: &str,
+        change: impl FnOnce(String) -> String,
+    ) -> (Server, PathBuf) {
+        let directory = scratch_directory(name);
+        demo::write_configuration(&directory, &self.key, &self.database.app_url(), 0).unwrap();
+        let path = directory.join("pgward.toml");
+        fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+        let config = Config::load(&path).unwrap();
+        let server = self.runtime.block_on(Server::start(config)).unwrap();
+        (server, directory)
+    }
+
     /// A connection of a driver to the database itself, as its superuser.
     pub(crate) fn superuser(&self) -> tokio_postgres::Client {
         let url = self.database.superuser_url();
