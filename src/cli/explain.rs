@@ -94,7 +94,12 @@ fn underlined(
         .finish();
     let mut bytes = Vec::new();
     report.write(sources([(name, sql)]), &mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    if colour {
+        return Ok(text);
+    }
+    // The heading of a report is coloured in any case.
+    Ok(text.replace("\u{1b}[34m", "").replace("\u{1b}[0m", ""))
 }
 
 /// The name that starts at a byte offset.

@@ -9,6 +9,11 @@ use toml::{Table, Value};
 
 use super::error::Error;
 
+/// What may stand at the top level.
+const KEYS: &[&str] = &[
+    "audit", "catalog", "issuer", "limits", "listen", "log", "oauth", "policies", "tls", "upstream",
+];
+
 /// Environment variables that take the place of a key: name, table (empty: the top level), key.
 pub(super) const OVERRIDES: &[(&str, &str, &str)] = &[
     ("PGWARD_LISTEN", "", "listen"),
@@ -116,9 +121,9 @@ impl Document {
         self.path.parent().unwrap_or(Path::new("")).join(name)
     }
 
-    /// Refuses what nobody took.
-    pub(super) fn finish(self) -> Result<(), Error> {
-        match self.table.keys().next() {
+    /// Refuses a table or key of the top level that there is not.
+    pub(super) fn check_keys(&self) -> Result<(), Error> {
+        match self.table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             None => Ok(()),
             Some(key) => Err(self.fault(
                 key,

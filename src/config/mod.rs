@@ -132,6 +132,7 @@ impl Config {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         let mut document = Document::new(path, text, environment)?;
+        document.check_keys()?;
         let listen = listen(&mut document)?;
         let raw: RawTls = document.take("tls")?.unwrap_or_default();
         let (tls, tls_required) = raw
@@ -149,7 +150,7 @@ impl Config {
         limits
             .check()
             .map_err(|error| document.fault("limits", &error.to_string()))?;
-        let config = Self {
+        Ok(Self {
             listen,
             policies,
             tls,
@@ -165,9 +166,7 @@ impl Config {
                 .map_err(|fault| document.fault("catalog", &fault))?,
             limits,
             log: document.take("log")?.unwrap_or_default(),
-        };
-        document.finish()?;
-        Ok(config)
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! COPY: out of a query or a table to the client, or from the client into a table. Never to or
 //! from the server's files or programs.
 
-use pg_raw_parse::{ConstValue, Node, nodes};
+use pg_raw_parse::{Node, nodes};
 
 use crate::access::{Action, Use};
 use crate::refusal::Refusal;
@@ -9,19 +9,33 @@ use crate::refusal::Refusal;
 use super::analyser::{Analyser, strings};
 use super::scope::{Columns, FromItem, Origin, Scope};
 
+/// What an option's value must be. Postgres checks that when the statement runs; its deparser, which
+/// comes first here, takes it for granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A text.
+    Text,
+    /// A word or a number, or nothing at all.
+    Flag,
+    /// `*` or a list of columns.
+    Columns,
+}
+
 /// Options that only change how the data looks.
-const OPTIONS: &[&str] = &[
-    "default",
-    "delimiter",
-    "encoding",
-    "escape",
-    "force_not_null",
-    "force_null",
-    "force_quote",
-    "format",
-    "header",
-    "null",
-    "quote",
+const OPTIONS: &[(&str, Value)] = &[
+    ("default", Value::Text),
+    ("delimiter", Value::Text),
+    ("encoding", Value::Word(&["utf8", "utf-8"])),
+    ("escape", Value::Text),
+    ("force_not_null", Value::Columns),
+    ("force_null", Value::Columns),
+    ("force_quote", Value::Columns),
+    ("format", Value::Word(&["text", "csv", "binary"])),
+    ("header", Value::Flag),
+    ("null", Value::Text),
+    ("quote", Value::Text),
 ];
 
 impl<'a> Analyser<'a> {
@@ -100,17 +114,32 @@ impl<'a> Analyser<'a> {
 
 fn check_option(option: &nodes::DefElem) -> Result<(), Refusal> {
     let name = option.defname().unwrap_or_default();
-    if OPTIONS.binary_search(&name).is_err() {
+    let Some((_, value)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
         return Err(Refusal::unsupported(format!(
             "COPY option \"{name}\" is not supported"
         )));
+    };
+    let fits = match (value, option.arg()) {
+        (Value::Word(words), Node::String(given)) => {
+            let given = given.sval().unwrap_or_default();
+            words.iter().any(|word| given.eq_ignore_ascii_case(word))
+        }
+        (Value::Text | Value::Flag, Node::String(_)) => true,
+        (Value::Flag, Node::None | Node::Integer(_) | Node::Boolean(_)) => true,
+        (Value::Columns, Node::A_Star(_)) => true,
+        (Value::Columns, Node::NodeList(columns)) => strings(columns).is_some(),
+        (_, _) => false,
+    };
+    let expected = match value {
+        Value::Word(words) => words.join(" or "),
+        Value::Text => "a text in quotes".to_owned(),
+        Value::Flag => "true or false".to_owned(),
+        Value::Columns => "* or a list of columns".to_owned(),
+    };
+    if fits {
+        return Ok(());
     }
-    let utf8 = option.arg().as_str().is_some_and(|value| {
-        value.eq_ignore_ascii_case("utf8") || value.eq_ignore_ascii_case("utf-8")
-    });
-    let constant = matches!(option.arg(), Node::A_Const(c) if matches!(c.val(), Some(ConstValue::String("utf8" | "UTF8"))));
-    if name == "encoding" && !utf8 && !constant {
-        return Err(Refusal::unsupported("COPY encoding can only be UTF8"));
-    }
-    Ok(())
+    Err(Refusal::unsupported(format!(
+        "COPY option \"{name}\" must be {expected}"
+    )))
 }

@@ -203,6 +203,9 @@ impl<'a> Analyser<'a> {
         if set.kind == Set::VAR_SET_MULTI {
             return set_transaction(name);
         }
+        for argument in set.args() {
+            check_argument(argument)?;
+        }
         let values: Vec<String> = set.args().iter().map(constant).collect();
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         if !name.eq_ignore_ascii_case("search_path") {
@@ -244,6 +247,27 @@ pub(super) fn is_query(node: Node<'_>) -> bool {
 
 fn is_query_or_execute(node: Node<'_>) -> bool {
     is_query(node) || matches!(node, Node::ExecuteStmt(_))
+}
+
+/// An argument of SET is a constant, or an interval with its fields (`INTERVAL '1' HOUR`): Postgres's
+/// deparser takes those for granted.
+#[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is a constant")]
+fn check_argument(argument: Node<'_>) -> Result<(), Refusal> {
+    let fits = match argument {
+        Node::A_Const(constant) => constant.val().is_some(),
+        Node::TypeCast(cast) => {
+            let fields = cast
+                .type_name()
+                .is_some_and(|name| !name.typmods().is_empty());
+            fields && matches!(cast.arg(), Node::A_Const(_))
+        }
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Refusal::unsupported("SET takes constants only")
+        .with_hint("write the value in quotes, for instance SET TIME ZONE 'UTC'"))
 }
 
 fn set_transaction(name: &str) -> Result<(), Refusal> {

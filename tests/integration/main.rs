@@ -13,10 +13,16 @@
 mod attacks;
 mod audit;
 mod changes;
+mod cli;
 mod clients;
 mod container;
 mod everyday;
+#[allow(dead_code, reason = "the fuzz targets need more of it")]
+#[path = "../fuzz/mutate.rs"]
+mod mutate;
+mod mutations;
 mod oracle;
+mod process;
 mod protocol;
 mod raw;
 mod tls;

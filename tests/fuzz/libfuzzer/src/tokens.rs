@@ -1,0 +1,10 @@
+//! Tokens.
+#![no_main]
+#![allow(dead_code, unused_must_use, reason = "one target of several is used")]
+
+#[path = "../../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    targets::tokens(data);
+});
