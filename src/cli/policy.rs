@@ -1,6 +1,7 @@
 //! `pgward policy`: check a policy, run its tests, explain one statement. No socket is opened but
 //! to a database named by `--database-url`; what decides is the code that decides on the wire.
 
+use std::io::{stderr, stdout};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -86,7 +87,7 @@ fn load(files: &PolicyFiles) -> Option<Rules> {
     match policy::load(&files.policies()) {
         Ok(rules) => Some(rules),
         Err(diagnostics) => {
-            eprint!("{}", diagnostics.render(colour()));
+            eprint!("{}", diagnostics.render(colour(&stderr())));
             None
         }
     }
@@ -98,13 +99,13 @@ fn check(paths: &[PathBuf], source: &Source) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Failed);
     };
     if let Err(diagnostics) = policy::load_cases(&files.cases()) {
-        eprint!("{}", diagnostics.render(colour()));
+        eprint!("{}", diagnostics.render(colour(&stderr())));
         return Ok(Outcome::Failed);
     }
     let snapshot = source.given().then(|| source.snapshot()).transpose()?;
     let warnings = policy::lint(&rules, snapshot.as_ref());
     if !warnings.is_empty() {
-        eprint!("{}", warnings.render(colour()));
+        eprint!("{}", warnings.render(colour(&stderr())));
     }
     println!(
         "{} files: the policy is well-formed",
@@ -121,7 +122,7 @@ fn test(paths: &[PathBuf], source: &Source, quiet: bool) -> anyhow::Result<Outco
     let cases = match policy::load_cases(&files.cases()) {
         Ok(cases) => cases,
         Err(diagnostics) => {
-            eprint!("{}", diagnostics.render(colour()));
+            eprint!("{}", diagnostics.render(colour(&stderr())));
             return Ok(Outcome::Failed);
         }
     };
@@ -171,7 +172,7 @@ fn explain_statement(args: ExplainArgs) -> anyhow::Result<Outcome> {
         println!("{}", principal.describe());
         print!(
             "{}",
-            explain::text(&args.sql, &judged, &rules, &snapshot, colour())?
+            explain::text(&args.sql, &judged, &rules, &snapshot, colour(&stdout()))?
         );
     }
     let denied = |judged: &Judged| judged.refusal.is_some();

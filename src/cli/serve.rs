@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Config, Format, Log};
 use crate::server::Server;
 
-use super::Outcome;
+use super::{Outcome, colour};
 
 /// Options of `pgward serve`.
 #[derive(Debug, ClapArgs)]
@@ -36,6 +36,7 @@ fn log(config: &Log) {
         .unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colour(&std::io::stderr()))
         .with_writer(std::io::stderr);
     // A second subscriber, as tests may make it, leaves the first in place.
     let _ = match config.format {

@@ -1,7 +1,8 @@
 //! Works out what the columns of views, materialized views and generated columns are made of, by
 //! analysing the views' own definitions. What cannot be followed is recorded as opaque.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use crate::catalog::{Lineage, Relation, Snapshot, Sources};
 use crate::ident::QualifiedName;
@@ -16,85 +17,101 @@ const DEPTH_MAX: usize = 32;
 #[must_use]
 pub fn trace(snapshot: Snapshot) -> Snapshot {
     let mut lineage = Lineage::default();
+    let mut tracer = Tracer {
+        snapshot: &snapshot,
+        settings: Settings::new(&snapshot),
+        done: HashMap::new(),
+    };
     for relation in &snapshot.document().relations {
         if relation.definition.is_some() {
-            trace_view(&snapshot, relation, &mut lineage);
+            tracer.trace_view(relation, &mut lineage);
         }
         trace_generated(relation, &mut lineage);
     }
     snapshot.with_lineage(lineage)
 }
 
-fn trace_view(snapshot: &Snapshot, view: &Relation, lineage: &mut Lineage) {
-    let name = view.qualified();
-    let sources = view_sources(snapshot, view, 0);
-    for (index, column) in view.columns.iter().enumerate() {
-        let of_column = sources
-            .as_ref()
-            .and_then(|all| all.get(index).cloned())
-            .map_or(Sources::Opaque, Sources::Known);
-        lineage.record(&name, &column.name, of_column);
-    }
-    let mut below = BTreeSet::new();
-    if collect_below(snapshot, view, &mut below, 0) {
-        lineage.record_underlying(&name, below);
-    }
-}
-
 type ColumnSet = BTreeSet<(QualifiedName, String)>;
-
 /// The sources of a view's columns in order, or `None` where they cannot be followed.
-fn view_sources(snapshot: &Snapshot, view: &Relation, depth: usize) -> Option<Vec<ColumnSet>> {
-    if depth > DEPTH_MAX {
-        return None;
-    }
-    let settings = Settings::new(snapshot);
-    let path = settings.search_path(snapshot);
-    let ground = Ground {
-        snapshot,
-        settings: &settings,
-        path: &path,
-    };
-    let access = analyse_definition(view.definition.as_deref()?, ground)?;
-    // A function of the database's own may read anything: its result is of unknown making.
-    let user_code = |name: &QualifiedName| name.schema != "pg_catalog";
-    let unknown = access
-        .functions
-        .iter()
-        .any(|used| user_code(&used.function));
-    if unknown || access.outputs.len() != view.columns.len() {
-        return None;
-    }
-    access
-        .outputs
-        .iter()
-        .map(|output| resolve(snapshot, &output.sources, depth))
-        .collect()
+type Followed = Option<Rc<[ColumnSet]>>;
+
+/// Follows views, each once.
+struct Tracer<'a> {
+    snapshot: &'a Snapshot,
+    settings: Settings,
+    done: HashMap<QualifiedName, Followed>,
 }
 
-/// Follows columns of views down to relations that are not views.
-fn resolve(
-    snapshot: &Snapshot,
-    sources: &[(QualifiedName, String)],
-    depth: usize,
-) -> Option<ColumnSet> {
-    let mut found = ColumnSet::new();
-    for (name, column) in sources {
-        let relation = snapshot.relation(name)?;
-        if !relation.kind.is_view() {
-            found.insert((name.clone(), column.clone()));
-            continue;
+impl Tracer<'_> {
+    fn trace_view(&mut self, view: &Relation, lineage: &mut Lineage) {
+        let name = view.qualified();
+        let sources = self.view_sources(view, 0);
+        for (index, column) in view.columns.iter().enumerate() {
+            let of_column = sources
+                .as_ref()
+                .and_then(|all| all.get(index).cloned())
+                .map_or(Sources::Opaque, Sources::Known);
+            lineage.record(&name, &column.name, of_column);
         }
-        if relation.definition.is_none() {
-            // A system view: governed by its own name in the shipped policy.
-            found.insert((name.clone(), column.clone()));
-            continue;
+        let mut below = BTreeSet::new();
+        if collect_below(self.snapshot, view, &mut below, 0) {
+            lineage.record_underlying(&name, below);
         }
-        let index = relation.columns.iter().position(|c| c.name == *column)?;
-        let below = view_sources(snapshot, relation, depth.saturating_add(1))?;
-        found.extend(below.get(index)?.iter().cloned());
     }
-    Some(found)
+
+    fn view_sources(&mut self, view: &Relation, depth: usize) -> Followed {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        let name = view.qualified();
+        if let Some(known) = self.done.get(&name) {
+            return known.clone();
+        }
+        let found = self.follow(view, depth);
+        self.done.insert(name, found.clone());
+        found
+    }
+
+    fn follow(&mut self, view: &Relation, depth: usize) -> Followed {
+        let path = self.settings.search_path(self.snapshot);
+        let ground = Ground {
+            snapshot: self.snapshot,
+            settings: &self.settings,
+            path: &path,
+        };
+        let access = analyse_definition(view.definition.as_deref()?, ground)?;
+        // A function of the database's own may read anything: its result is of unknown making.
+        let user_code = |name: &QualifiedName| name.schema != "pg_catalog";
+        let unknown = access
+            .functions
+            .iter()
+            .any(|used| user_code(&used.function));
+        if unknown || access.outputs.len() != view.columns.len() {
+            return None;
+        }
+        access
+            .outputs
+            .iter()
+            .map(|output| self.resolve(&output.sources, depth))
+            .collect()
+    }
+
+    /// Follows columns of views down to relations that are not views.
+    fn resolve(&mut self, sources: &[(QualifiedName, String)], depth: usize) -> Option<ColumnSet> {
+        let mut found = ColumnSet::new();
+        for (name, column) in sources {
+            let relation = self.snapshot.relation(name)?;
+            // A system view has no definition here: it is governed by its own name.
+            if !relation.kind.is_view() || relation.definition.is_none() {
+                found.insert((name.clone(), column.clone()));
+                continue;
+            }
+            let index = relation.columns.iter().position(|c| c.name == *column)?;
+            let below = self.view_sources(relation, depth.saturating_add(1))?;
+            found.extend(below.get(index)?.iter().cloned());
+        }
+        Some(found)
+    }
 }
 
 /// All relations beneath a view by `pg_depend`; false where one is not in the snapshot.

@@ -195,3 +195,38 @@ fn a_deep_tree_in_an_unknown_node_is_refused() {
         assert!(done.unwrap());
     }
 }
+
+/// A view on a view on a view, each of many columns: every one is analysed once.
+#[test]
+fn deep_stacks_of_views_are_followed_once_each() {
+    let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
+    let columns = names
+        .iter()
+        .map(|name| format!(r#"{{"name":"{name}","type":"text"}}"#))
+        .collect::<Vec<_>>()
+        .join(",");
+    let relation = |name: &str, more: &str| {
+        format!(r#"{{"schema":"public","name":"{name}","columns":[{columns}],{more}}}"#)
+    };
+    let mut relations = vec![relation("v0", r#""kind":"r""#)];
+    for level in 1..=12 {
+        let below = level - 1;
+        let more = format!(
+            r#""kind":"v","definition":"SELECT {} FROM v{below}",
+            "depends_on":[{{"schema":"public","name":"v{below}"}}]"#,
+            names.join(", ")
+        );
+        relations.push(relation(&format!("v{level}"), &more));
+    }
+    let json = format!(
+        r#"{{"format":1,"server_version_num":150000,"database":"d","role":"r",
+        "search_path":["public"],"schemas":["public"],"relations":[{}],
+        "functions":[],"operators":[]}}"#,
+        relations.join(",")
+    );
+    let traced = trace(Snapshot::from_json(&json).unwrap());
+    let top = crate::ident::QualifiedName::new("public", "v12");
+    let base = crate::ident::QualifiedName::new("public", "v0");
+    let expected = crate::catalog::Sources::Known([(base, "c7".to_owned())].into());
+    assert_eq!(traced.lineage().sources(&top, "c7"), Some(&expected));
+}
