@@ -28,7 +28,8 @@ pub struct Document {
     pub relations: Vec<Relation>,
     /// Functions outside `pg_catalog` and `information_schema`.
     pub functions: Vec<Function>,
-    /// Operators outside `pg_catalog`, those left out whose function is immutable C code.
+    /// Operators outside `pg_catalog`, also under the names of operators that they negate or commute
+    /// (the planner swaps them); those left out whose function is C code that is not volatile.
     pub operators: Vec<Operator>,
     /// Functions outside `pg_catalog` that Postgres runs unasked for values of certain types.
     #[serde(default)]
@@ -171,6 +172,9 @@ pub struct Function {
     pub volatility: String,
     /// `prosecdef`.
     pub security_definer: bool,
+    /// `typname` of those types of its arguments and result that an implicit call names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
 }
 
 /// One operator.
@@ -182,7 +186,7 @@ pub struct Operator {
     /// Name, for instance `<->`.
     pub name: String,
     /// `typname` of its argument types that are not built in, and of types made of those. None at
-    /// all: its arguments are built in.
+    /// all: its arguments are built in, or it is found for literals alone.
     #[serde(default)]
     pub types: Vec<String>,
     /// The function behind it.
@@ -190,14 +194,15 @@ pub struct Operator {
 }
 
 /// A function that runs wherever a value of one of some types is made, compared or changed: behind a
-/// cast, a domain's check or an operator class. Immutable C code is left out.
+/// cast, a domain's check or an operator class. C code that is not volatile is
+/// left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImplicitCall {
     /// The function.
     pub function: QualifiedParts,
     /// `typname` of the types, those made of them included (arrays, domains, row types, ranges).
-    /// None at all stands for every type: both sides of the cast are built in.
+    /// None at all stands for every type: a type that is built in has such a function.
     pub types: Vec<String>,
     /// `pg_type.oid` of the same types.
     pub oids: Vec<u32>,

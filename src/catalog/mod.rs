@@ -8,7 +8,8 @@ mod lineage;
 mod snapshot;
 
 pub use document::{
-    Column, Dependency, Document, Function, ImplicitCall, Operator, Relation, RelationKind,
+    Column, Dependency, Document, Function, ImplicitCall, Operator, QualifiedParts, Relation,
+    RelationKind,
 };
 pub use lineage::{Lineage, Sources};
 pub use snapshot::{ColumnId, RelationId, SearchPath, Snapshot};

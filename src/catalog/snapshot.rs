@@ -176,6 +176,15 @@ impl Snapshot {
             .filter_map(|index| self.document.functions.get(*index))
     }
 
+    /// Types of a function's arguments and result for which other functions run unasked.
+    pub fn types_of(&self, function: &QualifiedName) -> impl Iterator<Item = &str> {
+        let overloads = self.functions_named(&function.name);
+        let schema = function.schema.clone();
+        overloads
+            .filter(move |overload| overload.schema == schema)
+            .flat_map(|overload| overload.types.iter().map(String::as_str))
+    }
+
     /// Whether `pg_catalog` has a function of that name, or may have where that is not known.
     pub fn is_builtin_function(&self, name: &str) -> bool {
         self.builtin_functions.is_empty() || self.builtin_functions.contains(name)

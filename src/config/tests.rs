@@ -116,7 +116,13 @@ fn mistakes_are_told_with_their_place() {
             LEAST.replace("path =", "paht ="),
             ":13: [audit]: unknown field `paht`",
         ),
-        (LEAST.replace("[audit]", "[audti]"), "audit: missing"),
+        (LEAST.replace("[audit]", "[audti]"), "[audti]: unknown"),
+        (
+            LEAST
+                .replace("[audit]", "[oauth]")
+                .replace("path = ", "scope = "),
+            "audit: missing",
+        ),
         (LEAST.replace("EdDSA", "HS256"), ": [[issuer]]: "),
         (
             LEAST.replace("[\"pgward\"]", "[]"),

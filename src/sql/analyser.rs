@@ -10,11 +10,12 @@ use std::sync::Arc;
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
 use crate::access::{Access, Action, ColumnUse, FunctionUse, OutputColumn, RelationUse, Use};
-use crate::catalog::{ColumnId, Operator, RelationId, SearchPath, Snapshot};
+use crate::catalog::{ColumnId, QualifiedParts, RelationId, SearchPath, Snapshot};
 use crate::ident::{QualifiedName, quote};
 use crate::refusal::{Reason, Refusal, SqlState};
 
 use super::names::Names;
+use super::qualify::Prefix;
 use super::scope::{Columns, Origin, ScopeColumn};
 use super::settings::{Effect, Settings};
 use super::tree::DEPTH_MAX;
@@ -31,6 +32,9 @@ pub(super) struct Ground<'a> {
     pub(super) path: &'a SearchPath,
 }
 
+/// Types, a function that may run for values of them, and the place of what runs it.
+type Implicit<'a> = (&'a [String], &'a QualifiedParts, i32);
+
 /// One column use before names are spelled out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct RawUse {
@@ -45,7 +49,9 @@ pub(super) struct Analyser<'a> {
     pub(super) ground: Ground<'a>,
     pub(super) names: Names,
     /// Where an unqualified relation name stands, and the schema it means.
-    pub(super) schemas: Vec<(i32, &'a str)>,
+    pub(super) schemas: Vec<Prefix<'a>>,
+    /// Where an unqualified column name stands that other things bear too, and the table it means.
+    pub(super) tables: Vec<Prefix<'a>>,
     pub(super) effect: Effect,
     /// Texts that run when this statement runs (EXECUTE, FETCH).
     pub(super) nested: Vec<Arc<str>>,
@@ -57,7 +63,7 @@ pub(super) struct Analyser<'a> {
     columns: Vec<(RawUse, Option<usize>)>,
     columns_seen: HashSet<RawUse>,
     functions: Vec<FunctionUse>,
-    operators: Vec<(&'a Operator, i32)>,
+    operators: Vec<Implicit<'a>>,
     outputs: Vec<OutputColumn>,
     command: &'static str,
     depth: usize,
@@ -71,6 +77,7 @@ impl<'a> Analyser<'a> {
             ground,
             names: Names::default(),
             schemas: Vec::new(),
+            tables: Vec::new(),
             effect: Effect::None,
             nested: Vec::new(),
             setting_parameters: Vec::new(),
@@ -182,11 +189,23 @@ impl<'a> Analyser<'a> {
         Ok(())
     }
 
+    /// Notes the types of all columns of a relation: those that an INSERT does not name get a value
+    /// too.
+    pub(super) fn use_all_types(&mut self, id: RelationId) {
+        let relation = self.ground.snapshot.at(id);
+        let columns = relation.map_or(&[][..], |relation| relation.columns.as_slice());
+        let types = columns
+            .iter()
+            .filter_map(|column| column.typname.as_deref());
+        self.types.extend(types);
+    }
+
     /// Notes an operator, written out or not. Which function runs depends on types that are not
     /// known here.
     pub(super) fn operator_named(&mut self, name: &str, location: i32) {
         for operator in self.ground.snapshot.operators_named(name) {
-            self.operators.push((operator, location));
+            let types = operator.types.as_slice();
+            self.operators.push((types, &operator.function, location));
         }
     }
 
@@ -195,15 +214,25 @@ impl<'a> Analyser<'a> {
     /// or writes a column of one; without types of its own, always.
     fn use_implicit_calls(&mut self) {
         let snapshot = self.ground.snapshot;
-        let operators = std::mem::take(&mut self.operators);
-        for (operator, location) in operators {
-            if self.touches_type(&operator.types) {
-                self.use_function(QualifiedName::from(&operator.function), false, location);
+        let mut waiting: Vec<Implicit<'_>> = std::mem::take(&mut self.operators);
+        let calls = snapshot.document().implicit_calls.iter();
+        waiting.extend(calls.map(|call| (call.types.as_slice(), &call.function, -1)));
+        // A function that runs takes and gives values of types for which others run.
+        let mut seen = 0;
+        loop {
+            while let Some(used) = self.functions.get(seen) {
+                self.types.extend(snapshot.types_of(&used.function));
+                seen = seen.saturating_add(1);
             }
-        }
-        for call in &snapshot.document().implicit_calls {
-            if self.touches_type(&call.types) {
-                self.use_function(QualifiedName::from(&call.function), false, -1);
+            let (running, rest) = waiting
+                .into_iter()
+                .partition::<Vec<_>, _>(|(types, ..)| self.touches_type(types));
+            waiting = rest;
+            if running.is_empty() {
+                return;
+            }
+            for (_, function, location) in running {
+                self.use_function(QualifiedName::from(function), false, location);
             }
         }
     }
@@ -225,12 +254,21 @@ impl<'a> Analyser<'a> {
     /// Sets the result's columns, once, for the outermost query.
     pub(super) fn set_outputs(&mut self, columns: &Columns<'a>) {
         let snapshot = self.ground.snapshot;
+        let all = columns.sources();
         self.outputs = columns
             .list
             .iter()
             .map(|column| OutputColumn {
                 name: column.name.map(str::to_owned),
-                sources: spell(snapshot, column.origin.sources()),
+                // Without knowing how many there are, which is which is not known either.
+                sources: spell(
+                    snapshot,
+                    if columns.open {
+                        &all
+                    } else {
+                        column.origin.sources()
+                    },
+                ),
             })
             .collect();
     }

@@ -41,7 +41,7 @@ impl<'a> Analyser<'a> {
     /// A name alone: the nearest level that has such a column, then a whole row.
     fn bare(
         &mut self,
-        name: &str,
+        name: &'a str,
         location: i32,
         scope: &Scope<'a, '_>,
         used: Use,
@@ -50,7 +50,11 @@ impl<'a> Analyser<'a> {
         let mut perhaps = false;
         while let Some(here) = level {
             match here.column(name) {
-                Found::Column(column) => return Ok(self.take(column, used, location)),
+                Found::Column(column) => {
+                    let made = self.take(column, used, location);
+                    self.pin(name, location, here, used);
+                    return Ok(made);
+                }
                 Found::Several => {
                     return Err(at(
                         Refusal::new(
@@ -70,12 +74,44 @@ impl<'a> Analyser<'a> {
             level = here.outer;
         }
         if let Some(entry) = scope.entry(None, name) {
-            return Ok(self.whole_row(entry, location));
+            let made = self.whole_row(entry, location);
+            for twin in scope.entries_outside(None, name) {
+                self.whole_row(twin, location);
+            }
+            return Ok(made);
         }
         if perhaps {
             return Ok(Made::new());
         }
         Err(missing(&format!("\"{name}\""), location))
+    }
+
+    /// Makes sure that a column's name cannot come to mean something else that bears it. Which names
+    /// are in view where follows Postgres here; if it does so wrongly, nothing must come of it.
+    fn pin(&mut self, name: &'a str, location: i32, here: &Scope<'a, '_>, used: Use) {
+        let rows = here.entry(None, name);
+        if rows.is_none() && !here.is_borne_outside(name) {
+            return;
+        }
+        if let Some(table) = here.owner(name)
+            && here.entries_outside(None, table).is_empty()
+        {
+            self.tables.push((location, table));
+            return;
+        }
+        // It has no name of its own to be written with (a merged column of a join): all count.
+        if let Some(entry) = rows {
+            self.whole_row(entry, location);
+        }
+        let mut level = here.outer;
+        while let Some(outside) = level {
+            for column in outside.items.iter().flat_map(|item| &item.columns.list) {
+                if column.name == Some(name) {
+                    self.take(column, used, location);
+                }
+            }
+            level = outside.outer;
+        }
     }
 
     fn dotted(
@@ -104,6 +140,12 @@ impl<'a> Analyser<'a> {
             for twin in named {
                 let more = self.take(twin, used, location);
                 merge(&mut made, &more);
+            }
+            // The same alias further out: counted in case it is the one that Postgres sees.
+            for outside in scope.entries_outside(schema, table) {
+                for column in outside.columns.list.iter().filter(|c| c.name == Some(name)) {
+                    self.take(column, used, location);
+                }
             }
             return Ok(made);
         }
@@ -145,7 +187,13 @@ impl<'a> Analyser<'a> {
         scope: &Scope<'a, '_>,
     ) -> Result<Made, Refusal> {
         let columns = self.starred(column, scope)?;
-        Ok(self.take_all(&columns, column.location))
+        let made = self.take_all(&columns, column.location);
+        if let Some(table) = column.fields().iter().rev().nth(1).and_then(Node::as_str) {
+            for outside in scope.entries_outside(None, table) {
+                self.whole_row(outside, column.location);
+            }
+        }
+        Ok(made)
     }
 
     fn starred(
@@ -186,6 +234,7 @@ impl<'a> Analyser<'a> {
         all
     }
 
+    /// Every column of a relation, an alias or a join, as one value.
     fn whole_row(&mut self, entry: &Entry<'a>, location: i32) -> Made {
         self.take_all(&entry.columns, location)
     }

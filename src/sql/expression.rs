@@ -41,7 +41,8 @@ impl<'a> Analyser<'a> {
         match node {
             Node::None | Node::ParamRef(_) | Node::SetToDefault(_) => Ok(Made::new()),
             Node::A_Const(constant) => self.constant(constant),
-            Node::SQLValueFunction(_) | Node::MergeSupportFunc(_) => Ok(Made::new()),
+            Node::SQLValueFunction(_) => Ok(Made::new()),
+            Node::MergeSupportFunc(_) if self.server_has(170_000) => Ok(Made::new()),
             Node::CurrentOfExpr(_) => {
                 Err(Refusal::unsupported("WHERE CURRENT OF is not supported")
                     .with_hint("name the row by its primary key"))
@@ -85,12 +86,18 @@ impl<'a> Analyser<'a> {
         Ok(made)
     }
 
+    /// Whether the server is of that version (`server_version_num`) or newer. An older one takes newer
+    /// syntax for something else, such as a function of that name.
+    fn server_has(&self, version: u32) -> bool {
+        self.ground.snapshot.document().server_version_num >= version
+    }
+
     /// Numbers in other bases and with underscores are new in Postgres 16: older servers read
     /// `0x1F` as `0` under the name `x1f`.
     fn constant(&mut self, constant: &'a nodes::A_Const) -> Result<Made, Refusal> {
         let newer = matches!(constant.val(), Some(ConstValue::Float(digits))
             if digits.contains(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | 'e' | 'E' | '+' | '-')));
-        if newer && self.ground.snapshot.document().server_version_num < 160_000 {
+        if newer && !self.server_has(160_000) {
             return Err(at(
                 Refusal::unsupported("this server does not know numbers of that form")
                     .with_hint("write the number in decimal digits without underscores"),

@@ -159,6 +159,15 @@ impl<'a> Analyser<'a> {
                 },
             });
         }
+        let named = join
+            .alias()
+            .is_some_and(|alias| !alias.colnames().is_empty());
+        if named && joined.columns.open {
+            return Err(Refusal::unsupported(
+                "column names for a join with a function are not supported",
+            )
+            .with_hint("give the function an alias with column names, the join none"));
+        }
         Ok(match join.alias() {
             Some(alias) => FromItem::single(Entry {
                 alias: alias.aliasname().unwrap_or_default(),
@@ -225,7 +234,7 @@ impl<'a> Analyser<'a> {
             };
             for part in pair {
                 if let Node::FuncCall(call) = part {
-                    name = call.funcname().iter().next_back().and_then(Node::as_str);
+                    name = name.or_else(|| call.funcname().iter().next_back()?.as_str());
                 }
                 if let Node::NodeList(definitions) = part {
                     self.column_definitions(definitions)?;
@@ -244,14 +253,16 @@ impl<'a> Analyser<'a> {
         let origin = Origin::Derived(Rc::from(sources));
         // What a function's columns are called without a list of names depends on what it returns:
         // no name is taken for granted, so that names further out are counted too.
-        let names = names.into_iter().map(Some);
-        let list = names.chain([None]).map(|name| ScopeColumn {
+        let open = function.coldeflist().is_empty();
+        let unknown = open.then_some(None);
+        let names = names.into_iter().map(Some).chain(unknown);
+        let list = names.map(|name| ScopeColumn {
             name,
             origin: origin.clone(),
         });
         let columns = Columns {
             list: list.collect(),
-            open: function.coldeflist().is_empty(),
+            open,
         };
         Ok(FromItem::single(Entry {
             alias,
@@ -294,10 +305,16 @@ impl<'a> Analyser<'a> {
             ));
         }
         let item = self.read_from_item(sample.relation(), scope)?;
+        // What is beside it in FROM is not in view here.
+        let outside = Scope {
+            outer: scope.outer,
+            ctes: scope.ctes,
+            items: Vec::new(),
+        };
         for argument in sample.args() {
-            self.expression(argument, scope, Use::Predicate)?;
+            self.expression(argument, &outside, Use::Predicate)?;
         }
-        self.expression(sample.repeatable(), scope, Use::Predicate)?;
+        self.expression(sample.repeatable(), &outside, Use::Predicate)?;
         Ok(item)
     }
 }

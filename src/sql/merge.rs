@@ -2,6 +2,9 @@
 
 use pg_raw_parse::nodes;
 use pg_raw_parse::raw::CmdType::{CMD_DELETE, CMD_INSERT, CMD_NOTHING, CMD_UPDATE};
+use pg_raw_parse::raw::MergeMatchKind::{
+    MERGE_WHEN_MATCHED, MERGE_WHEN_NOT_MATCHED_BY_SOURCE, MERGE_WHEN_NOT_MATCHED_BY_TARGET,
+};
 
 use crate::access::{Action, Use};
 use crate::refusal::Refusal;
@@ -27,15 +30,31 @@ impl<'a> Analyser<'a> {
         let source = self.read_from_item(merge.source_relation(), &mut scope)?;
         // Matching reads the target: Postgres asks for SELECT on it as well.
         let (id, entry) = self.target(merge.relation(), Action::Select)?;
-        scope.items = vec![FromItem::single(entry.clone()), source];
+        let target = FromItem::single(entry.clone());
+        scope.items = vec![target.clone(), source.clone()];
         self.expression(merge.join_condition(), &scope, Use::Predicate)?;
         for clause in merge.merge_when_clauses() {
-            self.expression(clause.condition(), &scope, Use::Predicate)?;
+            // The side that has no row is not in view.
+            let items = match clause.match_kind {
+                MERGE_WHEN_MATCHED => vec![target.clone(), source.clone()],
+                MERGE_WHEN_NOT_MATCHED_BY_SOURCE => vec![target.clone()],
+                MERGE_WHEN_NOT_MATCHED_BY_TARGET => vec![source.clone()],
+                _ => return Err(Refusal::unsupported("MERGE has an unknown kind of match")),
+            };
+            let seen = Scope {
+                outer: None,
+                ctes,
+                items,
+            };
+            self.expression(clause.condition(), &seen, Use::Predicate)?;
             let action = arm_action(clause)?;
             if let Some(action) = action {
+                if action == Action::Insert {
+                    self.use_all_types(id);
+                }
                 self.use_relation(id, action, merge.relation().map_or(-1, |r| r.location));
             }
-            self.merge_arm(clause, &entry, action, &scope)?;
+            self.merge_arm(clause, &entry, action, &seen)?;
         }
         self.returning(merge.returning_clause(), scope)
     }

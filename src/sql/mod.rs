@@ -48,6 +48,7 @@ use crate::wire::Limits;
 
 use analyser::{Analyser, Ground};
 use names::Names;
+use qualify::Prefix;
 
 pub use lineage::trace;
 pub use position::client_offset;
@@ -142,7 +143,7 @@ fn analyse_one(
         path: &path,
     };
     let first = walk(raw.stmt(), ground)?;
-    let qualified = tree::guarded(|| qualify::qualify(raw, &first.schemas))?;
+    let qualified = tree::guarded(|| qualify::qualify(raw, &first.schemas, &first.tables))?;
     let text = tree::deparse(qualify::inner(&qualified))?;
     let again = tree::parse(&text).map_err(|_| unfaithful())?;
     let mut roots = again.stmts();
@@ -151,7 +152,8 @@ fn analyse_one(
         return Err(unfaithful());
     }
     let second = walk(root, ground)?;
-    if !same_access(&first.access, &second.access) || !second.schemas.is_empty() {
+    let all_written_out = second.schemas.is_empty() && second.tables.is_empty();
+    if !same_access(&first.access, &second.access) || !all_written_out {
         return Err(unfaithful());
     }
     if let Some(text) = judged_text(root, &text)? {
@@ -201,7 +203,8 @@ struct Walked<'a> {
     access: Access,
     names: Names,
     effect: Effect,
-    schemas: Vec<(i32, &'a str)>,
+    schemas: Vec<Prefix<'a>>,
+    tables: Vec<Prefix<'a>>,
     nested: Vec<Arc<str>>,
     setting_parameters: Vec<u32>,
 }
@@ -210,6 +213,7 @@ fn walk<'a>(node: Node<'a>, ground: Ground<'a>) -> Result<Walked<'a>, Refusal> {
     let mut analyser = Analyser::new(ground);
     analyser.statement(node)?;
     let schemas = std::mem::take(&mut analyser.schemas);
+    let tables = std::mem::take(&mut analyser.tables);
     let nested = std::mem::take(&mut analyser.nested);
     let setting_parameters = std::mem::take(&mut analyser.setting_parameters);
     let (access, names, effect) = analyser.into_access();
@@ -218,6 +222,7 @@ fn walk<'a>(node: Node<'a>, ground: Ground<'a>) -> Result<Walked<'a>, Refusal> {
         names,
         effect,
         schemas,
+        tables,
         nested,
         setting_parameters,
     })

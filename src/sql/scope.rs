@@ -71,8 +71,19 @@ impl<'a> Columns<'a> {
         Self { list, ..self }
     }
 
-    /// The columns renamed from the left by a list of alias names.
+    /// The columns renamed from the left by a list of alias names. Where it is not known how many
+    /// there are, neither is which of them a name means: it is then made of all of them.
     pub(super) fn renamed(mut self, names: impl Iterator<Item = &'a str>) -> Self {
+        let mut names = names.peekable();
+        if self.open && names.peek().is_some() {
+            let all = Origin::Derived(Rc::from(self.sources()));
+            let named = names.map(Some).chain([None]).map(|name| ScopeColumn {
+                name,
+                origin: all.clone(),
+            });
+            self.list = named.collect();
+            return self;
+        }
         for (index, name) in names.enumerate() {
             match self.list.get_mut(index) {
                 Some(column) => column.name = Some(name),
@@ -97,6 +108,19 @@ pub(super) struct Entry<'a> {
     pub(super) relation: Option<RelationId>,
     /// Its columns.
     pub(super) columns: Columns<'a>,
+}
+
+impl Entry<'_> {
+    fn is_called(&self, schema: Option<&str>, alias: &str) -> bool {
+        self.alias == alias && (schema.is_none() || self.schema == schema)
+    }
+
+    fn has(&self, column: &str) -> bool {
+        self.columns
+            .list
+            .iter()
+            .any(|known| known.name == Some(column))
+    }
 }
 
 /// One item of a FROM clause, joins merged into one.
@@ -208,11 +232,50 @@ impl<'a> Scope<'a, '_> {
     /// Looks up what stands before a dot, at this level and outwards.
     pub(super) fn entry(&self, schema: Option<&str>, alias: &str) -> Option<&Entry<'a>> {
         let here = self.items.iter().flat_map(|item| &item.entries);
-        let mut matching = here
-            .filter(|entry| entry.alias == alias && (schema.is_none() || entry.schema == schema));
+        let mut matching = here.filter(|entry| entry.is_called(schema, alias));
         matching
             .next()
             .or_else(|| self.outer.and_then(|outer| outer.entry(schema, alias)))
+    }
+
+    /// Everything of that alias at the levels outside of this one.
+    pub(super) fn entries_outside(&self, schema: Option<&str>, alias: &str) -> Vec<&Entry<'a>> {
+        let mut found = Vec::new();
+        let mut level = self.outer;
+        while let Some(scope) = level {
+            let entries = scope.items.iter().flat_map(|item| &item.entries);
+            found.extend(entries.filter(|entry| entry.is_called(schema, alias)));
+            level = scope.outer;
+        }
+        found
+    }
+
+    /// Whether a column or an alias further out has that name, or may have it.
+    pub(super) fn is_borne_outside(&self, name: &str) -> bool {
+        let mut level = self.outer;
+        while let Some(scope) = level {
+            let named = |item: &FromItem<'a>| {
+                let mut columns = item.columns.list.iter();
+                columns.any(|column| column.name == Some(name))
+                    || item.entries.iter().any(|entry| entry.alias == name)
+            };
+            if scope.items.iter().any(named) {
+                return true;
+            }
+            level = scope.outer;
+        }
+        false
+    }
+
+    /// The alias under which a column of this level can be written out: the only entry that has it.
+    pub(super) fn owner(&self, column: &str) -> Option<&'a str> {
+        let entries = self.items.iter().flat_map(|item| &item.entries);
+        let mut owners = entries.filter(|entry| entry.has(column));
+        let owner = owners.next()?;
+        let twin = self
+            .entry(None, owner.alias)
+            .is_none_or(|first| !std::ptr::eq(first, owner));
+        (owners.next().is_none() && !twin).then_some(owner.alias)
     }
 
     /// Whether a relation is among this level's items (it then has the system columns).

@@ -275,7 +275,8 @@ impl<'a> Analyser<'a> {
         for clause in select.locking_clause() {
             let all = clause.locked_rels().is_empty();
             let mut locked = Vec::new();
-            let mut behind = all;
+            // An alias may mean what an aliased join hides.
+            let mut behind = all || select.from_clause().iter().any(has_aliased_join);
             for node in clause.locked_rels() {
                 let Node::RangeVar(range) = node else {
                     return Err(unknown_node(node, "FOR UPDATE"));
@@ -360,6 +361,13 @@ impl<'a> Analyser<'a> {
         self.leave();
         Ok(columns)
     }
+}
+
+fn has_aliased_join(node: Node<'_>) -> bool {
+    let Node::JoinExpr(join) = node else {
+        return false;
+    };
+    join.alias().is_some() || has_aliased_join(join.larg()) || has_aliased_join(join.rarg())
 }
 
 /// Postgres locks no rows of set operations and VALUES.

@@ -141,6 +141,8 @@ impl Settings {
         self.generation = self.generation.wrapping_add(1);
         match effect {
             Effect::None => {}
+            // Within a block BEGIN does nothing.
+            Effect::Begin if !self.marks.is_empty() => {}
             Effect::Begin => self.begin(),
             Effect::Commit { chain } => {
                 self.paths.now.clone_from(&self.paths.committed);

@@ -9,7 +9,7 @@ use super::scope::{FromItem, Origin};
 use super::settable::check_show;
 
 impl<'a> Analyser<'a> {
-    /// Takes the view's columns for harmless where the query reads the rows of settings that may be
+    /// Takes the value of a setting for harmless where the query reads the rows of settings that may be
     /// shown, and nothing else. The condition must stand alone: what stands beside it could run first.
     pub(super) fn shown_setting(&self, select: &'a nodes::SelectStmt, items: &mut [FromItem<'a>]) {
         let [item] = items else {
@@ -27,8 +27,9 @@ impl<'a> Analyser<'a> {
         }
         let named = settings_named(select.where_clause(), entry.alias).unwrap_or_default();
         if !named.is_empty() && named.iter().all(|name| check_show(name).is_ok()) {
-            for column in &mut entry.columns.list {
-                column.origin = Origin::nothing();
+            let mut columns = entry.columns.list.iter_mut();
+            if let Some(value) = columns.find(|column| column.name == Some("setting")) {
+                value.origin = Origin::nothing();
             }
             item.columns = entry.columns.clone();
         }

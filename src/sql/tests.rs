@@ -19,7 +19,9 @@ fn snapshot(version: u32) -> Snapshot {
           {{"schema":"public","name":"wide","kind":"r","columns":[{}]}}],
         "functions":[
           {{"schema":"public","name":"pg_read_file","arguments":"integer","kind":"f",
-            "language":"sql","volatility":"i","security_definer":false}}],
+            "language":"sql","volatility":"i","security_definer":false}},
+          {{"schema":"public","name":"key_of","arguments":"integer","kind":"f",
+            "language":"sql","volatility":"i","security_definer":false,"types":["key"]}}],
         "operators":[
           {{"schema":"public","name":">=","types":["key","_key"],
             "function":{{"schema":"public","name":"key_ge"}}}},
@@ -77,6 +79,16 @@ fn what_runs_without_being_called_is_counted() {
             &["public.key_eq", "public.key_text"],
         ),
         ("PREPARE p (key) AS SELECT $1::text", &["public.key_text"]),
+        ("SELECT key_of(1)", &["public.key_of", "public.key_text"]),
+        (
+            "SELECT key_of(1) = 5",
+            &["public.key_eq", "public.key_of", "public.key_text"],
+        ),
+        ("INSERT INTO t (a) VALUES (1)", &["public.key_text"]),
+        (
+            "MERGE INTO t USING wide ON false WHEN NOT MATCHED THEN INSERT (a) VALUES (1)",
+            &["public.key_text"],
+        ),
     ] {
         assert_eq!(functions(text), expected, "{text}");
     }
@@ -124,6 +136,68 @@ fn what_is_locked_is_counted() {
     }
 }
 
+/// Texts as they are sent.
+fn sent(text: &str) -> String {
+    let found = analysed(text, 160_000).unwrap_or_else(|refusal| panic!("{text}: {refusal:?}"));
+    found[0].text.to_string()
+}
+
+#[test]
+fn names_that_something_else_bears_are_written_out() {
+    for (text, expected) in [
+        (
+            "SELECT (SELECT a FROM t LIMIT 1) FROM wide AS w(a)",
+            "SELECT (SELECT t.a FROM public.t LIMIT 1) FROM public.wide w(a)",
+        ),
+        (
+            "SELECT (SELECT max(a) FROM t AS x WHERE a > 1) FROM t AS a",
+            "SELECT (SELECT max(x.a) FROM public.t x WHERE x.a > 1) FROM public.t a",
+        ),
+        (
+            "SELECT a FROM t, wide AS a",
+            "SELECT t.a FROM public.t, public.wide a",
+        ),
+        (
+            "SELECT (SELECT c1 FROM wide LIMIT 1) FROM t",
+            "SELECT (SELECT c1 FROM public.wide LIMIT 1) FROM public.t",
+        ),
+    ] {
+        assert_eq!(sent(text), expected, "{text}");
+    }
+    // A merged column has no table: what else bears its name is counted.
+    let text = "SELECT (SELECT a FROM t JOIN t AS u USING (a) LIMIT 1) FROM wide AS w(a)";
+    let access = &analysed(text, 160_000).unwrap()[0].access;
+    assert!(
+        access.columns.iter().any(|used| used.column == "c0"),
+        "{access:?}"
+    );
+}
+
+#[test]
+fn only_the_side_of_merge_that_has_a_row_is_in_view() {
+    let arm = |clause: &str| {
+        let text = format!("MERGE INTO t USING wide AS w ON false WHEN {clause}");
+        analysed(&text, 170_000)
+            .map(|_| ())
+            .map_err(|refusal| refusal.code)
+    };
+    assert_eq!(arm("MATCHED AND a = 1 AND c0 = '' THEN DELETE"), Ok(()));
+    let unknown = Err(SqlState::UNDEFINED_COLUMN);
+    assert_eq!(
+        arm("NOT MATCHED AND a = 1 THEN INSERT (a) VALUES (1)"),
+        unknown
+    );
+    assert_eq!(
+        arm("NOT MATCHED THEN INSERT (a) VALUES (length(c0))"),
+        Ok(())
+    );
+    assert_eq!(
+        arm("NOT MATCHED BY SOURCE AND c0 = '' THEN DELETE"),
+        unknown
+    );
+    assert_eq!(arm("NOT MATCHED BY SOURCE AND a = 1 THEN DELETE"), Ok(()));
+}
+
 #[test]
 fn numbers_that_older_servers_read_otherwise_are_refused() {
     for text in [
@@ -135,6 +209,9 @@ fn numbers_that_older_servers_read_otherwise_are_refused() {
         assert!(analysed(text, 150_000).is_err(), "{text}");
         assert!(analysed(text, 160_000).is_ok(), "{text}");
     }
+    let merge =
+        "MERGE INTO t USING wide ON false WHEN MATCHED THEN DELETE RETURNING merge_action()";
+    assert!(analysed(merge, 160_000).is_err() && analysed(merge, 170_000).is_ok());
     assert!(analysed("SELECT 1e10, 12345678901234567890, .5", 150_000).is_ok());
 }
 

@@ -66,7 +66,7 @@ impl<'a> Analyser<'a> {
             alias: "excluded",
             schema: None,
             relation: None,
-            columns: entry.columns.clone().derived(),
+            columns: entry.columns.clone(),
         };
         let mut scope = Scope {
             outer: None,
@@ -79,8 +79,8 @@ impl<'a> Analyser<'a> {
         self.returning(insert.returning_clause(), scope)
     }
 
-    /// `excluded` is the row proposed for insertion. It is shown by its qualified name only, and
-    /// what it holds is the agent's own, or a default.
+    /// `excluded` is the row proposed for insertion. It is shown by its qualified name only. What it
+    /// holds may be a default's or a trigger's, so reading it is reading the column, as in Postgres.
     fn on_conflict(
         &mut self,
         conflict: &'a nodes::OnConflictClause,
@@ -196,6 +196,9 @@ impl<'a> Analyser<'a> {
             ));
         }
         self.use_relation(id, action, range.location);
+        if action == Action::Insert {
+            self.use_all_types(id);
+        }
         Ok((id, self.relation_entry(range, id)))
     }
 

@@ -6,13 +6,34 @@ WITH RECURSIVE shown AS (
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
       AND n.nspname !~ '^pg_(toast|temp)'
 ), outside AS (
-    -- Code outside pg_catalog. Immutable C code, which only superusers install and which computes
-    -- from its arguments alone (citext, hstore, vector types), is not counted where it runs unasked.
+    -- Code outside pg_catalog. C code that is not volatile, which only superusers install and which
+    -- computes from its arguments (citext, hstore, vector types), does not count where it runs unasked.
     SELECT p.oid, n.nspname AS schema, p.proname AS name
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     JOIN pg_language l ON l.oid = p.prolang
     WHERE n.nspname <> 'pg_catalog'
-      AND NOT (l.lanname IN ('c', 'internal') AND p.provolatile = 'i')
+      AND NOT (l.lanname IN ('c', 'internal') AND p.provolatile <> 'v')
+), by_literal (operator) AS (
+    -- Operators outside pg_catalog that Postgres can find for a literal whose type is not written:
+    -- without a built-in one of that name that it would prefer.
+    SELECT p.oid FROM pg_operator p
+    WHERE p.oprnamespace <> 'pg_catalog'::regnamespace
+      AND EXISTS (
+        SELECT 1 FROM unnest(ARRAY['text'::regtype::oid, p.oprleft, p.oprright]) AS side (type)
+        WHERE side.type <> 0
+          AND (side.type = 'text'::regtype OR EXISTS (
+              SELECT 1 FROM pg_type t WHERE t.oid = side.type
+              AND t.typnamespace = 'pg_catalog'::regnamespace))
+          AND NOT EXISTS (
+              SELECT 1 FROM pg_operator b
+              WHERE b.oprnamespace = 'pg_catalog'::regnamespace AND b.oprname = p.oprname
+                AND b.oprleft = side.type AND b.oprright = side.type))
+), named (name, operator) AS (
+    -- An operator's function runs under its own name, and under those which the planner swaps for it.
+    SELECT p.oprname, p.oid FROM pg_operator p
+    UNION
+    SELECT p.oprname, other.oid
+    FROM pg_operator p JOIN pg_operator other ON other.oid IN (p.oprnegate, p.oprcom)
 ), runs (operator, function, type) AS (
     -- Which functions run for which types, and by which operator where one has to be written.
     -- Casts, by whichever of their types is not built in.
@@ -41,6 +62,7 @@ WITH RECURSIVE shown AS (
     FROM pg_operator p JOIN outside o ON o.oid = p.oprcode
     JOIN pg_type t ON t.oid IN (p.oprleft, p.oprright)
         AND t.typnamespace <> 'pg_catalog'::regnamespace
+    WHERE NOT EXISTS (SELECT 1 FROM by_literal b WHERE b.operator = p.oid)
     UNION
     -- Types made of those types: arrays, domains, row types, ranges.
     SELECT r.operator, r.function, made.type
@@ -117,29 +139,35 @@ SELECT json_build_object(
             )) ORDER BY s.schema, s.name), '[]')
         FROM shown s),
     'functions', (
-        SELECT coalesce(json_agg(json_build_object(
+        SELECT coalesce(json_agg(json_strip_nulls(json_build_object(
             'schema', n.nspname, 'name', p.proname,
             'arguments', pg_get_function_identity_arguments(p.oid),
             'kind', p.prokind, 'language', l.lanname, 'volatility', p.provolatile,
-            'security_definer', p.prosecdef) ORDER BY n.nspname, p.proname, p.oid), '[]')
+            'security_definer', p.prosecdef,
+            'types', (SELECT json_agg(DISTINCT t.typname ORDER BY t.typname)
+                      FROM unnest(coalesce(p.proallargtypes, p.proargtypes) || p.prorettype) AS a (type)
+                      JOIN runs r ON r.type = a.type JOIN pg_type t ON t.oid = a.type))) ORDER BY n.nspname, p.proname, p.oid), '[]')
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         JOIN pg_language l ON l.oid = p.prolang
         WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_temp'),
     'operators', (
         SELECT coalesce(json_agg(json_build_object(
-            'schema', n.nspname, 'name', o.oprname,
+            'schema', n.nspname, 'name', m.name,
             'types', (SELECT coalesce(json_agg(t.typname ORDER BY t.typname), '[]')
                       FROM runs r JOIN pg_type t ON t.oid = r.type WHERE r.operator = o.oid),
             'function', json_build_object('schema', p.schema, 'name', p.name))
-            ORDER BY n.nspname, o.oprname, o.oid), '[]')
-        FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+            ORDER BY n.nspname, m.name, o.oid), '[]')
+        FROM named m JOIN pg_operator o ON o.oid = m.operator
+        JOIN pg_namespace n ON n.oid = o.oprnamespace
         JOIN outside AS p ON p.oid = o.oprcode
         WHERE n.nspname <> 'pg_catalog'),
     'implicit_calls', (
         SELECT coalesce(json_agg(json_build_object(
             'function', json_build_object('schema', o.schema, 'name', o.name),
-            'types', (SELECT coalesce(json_agg(t.typname ORDER BY t.typname), '[]')
-                      FROM runs r JOIN pg_type t ON t.oid = r.type
+            'types', (SELECT CASE WHEN bool_or(t.typnamespace IS NULL
+                                          OR t.typnamespace = 'pg_catalog'::regnamespace)
+                          THEN '[]' ELSE json_agg(t.typname ORDER BY t.typname) END
+                      FROM runs r LEFT JOIN pg_type t ON t.oid = r.type
                       WHERE r.operator = 0 AND r.function = o.oid),
             'oids', (SELECT coalesce(json_agg(r.type::bigint ORDER BY r.type), '[]')
                      FROM runs r
