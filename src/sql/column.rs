@@ -187,13 +187,7 @@ impl<'a> Analyser<'a> {
         scope: &Scope<'a, '_>,
     ) -> Result<Made, Refusal> {
         let columns = self.starred(column, scope)?;
-        let made = self.take_all(&columns, column.location);
-        if let Some(table) = column.fields().iter().rev().nth(1).and_then(Node::as_str) {
-            for outside in scope.entries_outside(None, table) {
-                self.whole_row(outside, column.location);
-            }
-        }
-        Ok(made)
+        Ok(self.take_all(&columns, column.location))
     }
 
     fn starred(
@@ -213,6 +207,10 @@ impl<'a> Analyser<'a> {
             _ => None,
         };
         let table = parts.last().copied().unwrap_or_default();
+        // The same alias further out: counted in case it is the one that Postgres sees.
+        for outside in scope.entries_outside(None, table) {
+            self.whole_row(outside, column.location);
+        }
         entry.map(|entry| entry.columns.clone()).ok_or_else(|| {
             at(
                 Refusal::new(

@@ -2,6 +2,7 @@
 //! Postgres's parser did. It decides nothing else. Where it cannot read a text or sees something
 //! that Postgres has no word for, the two disagree and the statement is refused.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -17,12 +18,26 @@ use crate::refusal::{Reason, Refusal, SqlState};
 
 use super::names::Names;
 
+/// What the second parser does not read, and what it is shown instead. Neither holds a name; inside a
+/// quoted name the change shows as a disagreement.
+const STAND_INS: [(&str, &str); 3] = [
+    (" FOR NO KEY UPDATE", " FOR UPDATE"),
+    (" FOR KEY SHARE", " FOR SHARE"),
+    (" BETWEEN SYMMETRIC ", " BETWEEN "),
+];
+
 /// Holds a canonical text against the names that Postgres's parser saw in it.
 ///
 /// # Errors
 /// 0A000 where the second parser cannot read the text, or sees other names.
 pub(super) fn agree(text: &str, mut expected: Names) -> Result<(), Refusal> {
-    let statements = Parser::parse_sql(&PostgreSqlDialect {}, text)
+    let mut text = Cow::Borrowed(text);
+    for (written, shown) in STAND_INS {
+        if text.contains(written) {
+            text = Cow::Owned(text.replace(written, shown));
+        }
+    }
+    let statements = Parser::parse_sql(&PostgreSqlDialect {}, &text)
         .map_err(|_| disagreement("the second parser cannot read it"))?;
     let [statement] = statements.as_slice() else {
         return Err(disagreement("the second parser sees several statements"));
