@@ -24,7 +24,7 @@ use crate::audit::Audit;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::jwks::Keyring;
-use crate::session::{Cancels, Counters, Phase, Shared, Versioned, serve};
+use crate::session::{Cancels, Counters, Phase, Shared, Strangers, Versioned, serve};
 use crate::upstream::Connector;
 
 pub use error::Error;
@@ -92,6 +92,7 @@ impl Server {
             login: config.login,
             cancels: Arc::new(Cancels::default()),
             counters: Counters::default(),
+            strangers: Strangers::default(),
             phase: phases,
             unresolved: Notify::new(),
         });

@@ -14,8 +14,9 @@
 //! | `relay` | from the database to the client |
 //! | `flow`, `answers`, `pending`, `names`, `settings`, `held` | what both sides know; no I/O |
 //! | `judge`, `audit` | decisions, and their trail |
-//! | `shared`, `config`, `stream` | what all sessions share; a connection's two halves |
+//! | `shared`, `strangers`, `config`, `stream` | what all sessions share; a connection's two halves |
 
+mod strangers;
 mod shared;
 mod config;
 mod names;
@@ -57,6 +58,7 @@ use crate::upstream::Upstream;
 pub use cancel::Cancels;
 pub use config::{Login, TlsRequired};
 pub use shared::{Counters, Counts, Phase, Shared, Versioned, replace};
+pub use strangers::Strangers;
 
 use audit::{Trail, session_id};
 use flow::Flow;
@@ -177,10 +179,22 @@ async fn turn_away(
         why = %refusal.message,
         "login refused"
     );
-    let principal = who.map(Verified::principal);
-    let record = trail.record_of(SessionEvent::Refused, shared.now(), principal);
-    if let Err(error) = trail.record(record.refused(&refusal)).await {
-        tracing::error!(%error, "a refused login was not recorded");
+    let most = shared.limits.refused_logins_recorded_max;
+    let left_out = match who {
+        Some(_) => Some(0),
+        None => shared.strangers.admit(shared.now(), most),
+    };
+    if let Some(left_out) = left_out {
+        let principal = who.map(Verified::principal);
+        let record = trail.record_of(SessionEvent::Refused, shared.now(), principal);
+        let mut record = record.refused(&refusal);
+        if left_out > 0 {
+            let message = record.message.unwrap_or_default();
+            record.message = Some(format!("{message} ({left_out} before were not recorded)"));
+        }
+        if let Err(error) = trail.record(record).await {
+            tracing::error!(%error, "a refused login was not recorded");
+        }
     }
     greeting::refuse(client, &refusal).await;
 }

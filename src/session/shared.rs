@@ -19,6 +19,7 @@ use crate::wire::Limits;
 
 use super::cancel::Cancels;
 use super::config::{Login, TlsRequired};
+use super::strangers::Strangers;
 
 /// A value that is replaced as a whole, and how often it has been.
 #[derive(Debug)]
@@ -143,6 +144,8 @@ pub struct Shared {
     pub cancels: Arc<Cancels>,
     /// What sessions have come to so far.
     pub counters: Counters,
+    /// Refused logins of peers without an identity.
+    pub strangers: Strangers,
     /// How far the server is on its way to its end.
     pub phase: watch::Receiver<Phase>,
     /// Told when a name did not resolve: the schema may have changed since it was read.

@@ -53,6 +53,8 @@ pub struct Limits {
     pub login_ms_max: u64,
     /// Passing a cancel request on to the database, in milliseconds.
     pub cancel_ms_max: u64,
+    /// Refused logins without a verified identity that are recorded one by one, per minute.
+    pub refused_logins_recorded_max: usize,
 }
 
 impl Default for Limits {
@@ -73,6 +75,7 @@ impl Default for Limits {
             sessions_max: 1_000,
             login_ms_max: 10_000,
             cancel_ms_max: 5_000,
+            refused_logins_recorded_max: 600,
         }
     }
 }
@@ -116,6 +119,10 @@ impl Limits {
             ("statements_held_max", self.statements_held_max),
             ("portals_held_max", self.portals_held_max),
             ("sessions_max", self.sessions_max),
+            (
+                "refused_logins_recorded_max",
+                self.refused_logins_recorded_max,
+            ),
         ];
         let times = [
             ("login_ms_max", self.login_ms_max),
