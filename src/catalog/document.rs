@@ -20,7 +20,7 @@ pub struct Document {
     pub database: String,
     /// The role pgward uses; what `$user` stands for in `search_path`.
     pub role: String,
-    /// The role's `search_path` in this database, entries as written (`$user` not resolved).
+    /// The role's `search_path` in this database, as far as its schemas exist.
     pub search_path: Vec<String>,
     /// All schemas.
     pub schemas: Vec<String>,

@@ -210,11 +210,23 @@ impl Side<'_> {
         {
             return Some(refusal);
         }
-        let most = self.session.shared.limits.portals_held_max;
-        let is_full = !portal.is_empty() && self.session.flow().portals_held() >= most;
+        if portal.is_empty() {
+            return None;
+        }
+        let limits = &self.session.shared.limits;
+        let most = limits.portals_held_max;
+        let flow = self.session.flow();
+        let settings = flow.tracked().settings();
+        // A portal that ROLLBACK TO has destroyed may be counted until the transaction ends.
+        let names = limits.statements_held_max.saturating_add(most);
+        let is_full = flow.portals_held() >= most
+            || settings.held() >= names
+            || settings.held_bytes() >= HELD_BYTES_MAX;
         is_full.then(|| {
-            Refusal::limit(format!("more than {most} portals"))
-                .with_hint("close portals that are not used any more")
+            Refusal::limit(format!(
+                "more than {most} portals, or too much memory for them"
+            ))
+            .with_hint("close portals that are not used any more, or end the transaction")
         })
     }
 }

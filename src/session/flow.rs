@@ -173,8 +173,8 @@ impl Flow {
         let touched = self.tracked.is_touched();
         !self.entries.iter().any(|entry| {
             entry.moves_path(touched)
-                || (needs.statements && entry.prepares(true))
-                || (needs.cursors && entry.declares(true))
+                // A cursor's query may be a prepared statement's, so that both kinds of names count.
+                || (needs.any() && (entry.prepares(true) || entry.declares(true)))
         })
     }
 

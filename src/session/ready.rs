@@ -25,9 +25,12 @@ use super::{inbound, relay};
 
 /// How long the database has to take the last message of a session.
 const PARTING: Duration = Duration::from_millis(500);
-/// How long the database has to answer what a client has left behind. It runs that in any case; what
-/// is not answered by then is recorded as lost.
+/// How long the database has to answer what a client has left behind before that is cancelled.
 const LEFT_BEHIND: Duration = Duration::from_secs(5);
+/// How often what is left is cancelled, statement by statement, and how long each time is waited. What
+/// is not answered then is recorded as lost.
+const CANCELS: u32 = 20;
+const CANCELLED: Duration = Duration::from_millis(500);
 
 /// What both directions of a session know.
 pub(super) struct Session {
@@ -172,25 +175,14 @@ pub(super) async fn run(ready: Ready, mut client: Client) {
         end = told_to_end(&session) => end,
     };
     drop(registration);
-    let busy = !session.flow().is_answered();
-    if busy && matches!(end, End::Fatal(_)) {
-        // Whatever still runs must not go on without its session.
-        cancel(&session.shared, key);
-    }
     sender.terminate();
     // The database may be gone already; then it needs no telling.
-    let told = tokio::time::timeout(PARTING, sender.flush()).await;
-    if busy
-        && matches!(
-            (&end, told),
-            (End::Terminated | End::ClientLost, Ok(Ok(())))
-        )
-    {
+    let _told = tokio::time::timeout(PARTING, sender.flush()).await;
+    if matches!(end, End::Terminated | End::ClientLost) && !session.flow().is_answered() {
         let left = relay::drain(&session, &mut receiver, &mut client.outbound, &mut walk);
         // Whether all of it was answered shows in the outcomes.
         let _answered = tokio::time::timeout(LEFT_BEHIND, left).await;
     }
-    drop((sender, receiver));
     if let Some(refusal) = end.told()
         && walk.is_between_messages()
     {
@@ -198,23 +190,41 @@ pub(super) async fn run(ready: Ready, mut client: Client) {
         answer::error_response(buffer, &refusal, None, Severity::Fatal);
     }
     ending.reason(&end, session.shared.now());
-    if let Err(error) = record_end(&session, &mut walk, ending).await {
-        tracing::error!(session = session.trail.session(), %error, "the end was not recorded");
-    }
     if !matches!(end, End::ClientLost) {
         client.finish().await;
+    }
+    // Whatever still runs must not go on without its session, whose place it takes until then.
+    if !matches!(end, End::DatabaseEnded | End::DatabaseLost) {
+        stop(&session, &key, &mut receiver, &mut client, &mut walk).await;
+    }
+    drop((sender, receiver));
+    if let Err(error) = record_end(&session, &mut walk, ending).await {
+        tracing::error!(session = session.trail.session(), %error, "the end was not recorded");
     }
     drop(permit);
 }
 
-/// Cancels what the session does at the database, beside the session's own end.
-fn cancel(shared: &Arc<Shared>, key: BackendKey) {
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        if let Err(error) = shared.connector.cancel(&key).await {
+/// Cancels what the session still has at the database. A cancel request ends the statement that runs,
+/// and the next in line begins: so again, until all are answered or the database has closed.
+async fn stop(
+    session: &Session,
+    key: &BackendKey,
+    database: &mut Receiver,
+    client: &mut Client,
+    walk: &mut Relay,
+) {
+    for _ in 0..CANCELS {
+        if session.flow().is_answered() {
+            return;
+        }
+        if let Err(error) = session.shared.connector.cancel(key).await {
             tracing::warn!(%error, "a statement of an ended session could not be cancelled");
         }
-    });
+        let left = relay::drain(session, database, &mut client.outbound, walk);
+        if tokio::time::timeout(CANCELLED, left).await.is_ok() {
+            return;
+        }
+    }
 }
 
 /// Ends when the server wants the session to.

@@ -14,6 +14,7 @@ use crate::catalog::{ColumnId, QualifiedParts, RelationId, SearchPath, Snapshot}
 use crate::ident::{QualifiedName, quote};
 use crate::refusal::{Reason, Refusal, SqlState};
 
+use super::expression::Made;
 use super::names::Names;
 use super::qualify::Prefix;
 use super::scope::{Columns, Origin, ScopeColumn};
@@ -69,6 +70,10 @@ pub(super) struct Analyser<'a> {
     depth: usize,
     /// Steps left of [`WORK_MAX`].
     work: usize,
+    /// False while a name may mean an output column whose name is not known.
+    pub(super) names_are_sure: bool,
+    /// How many subqueries of expressions are around what is walked, and their predicates' columns.
+    pub(super) tested: Vec<Made>,
 }
 
 impl<'a> Analyser<'a> {
@@ -91,6 +96,8 @@ impl<'a> Analyser<'a> {
             command: "",
             depth: 0,
             work: WORK_MAX,
+            names_are_sure: true,
+            tested: Vec::new(),
         }
     }
 
@@ -187,6 +194,11 @@ impl<'a> Analyser<'a> {
         let last = name.names().iter().next_back();
         self.types.extend(last.and_then(|part| part.sval()));
         Ok(())
+    }
+
+    /// Notes a type by its name.
+    pub(super) fn use_type_named(&mut self, name: &'a str) {
+        self.types.insert(name);
     }
 
     /// Notes the types of all columns of a relation: those that an INSERT does not name get a value

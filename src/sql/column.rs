@@ -41,7 +41,7 @@ impl<'a> Analyser<'a> {
     /// A name alone: the nearest level that has such a column, then a whole row.
     fn bare(
         &mut self,
-        name: &'a str,
+        name: &str,
         location: i32,
         scope: &Scope<'a, '_>,
         used: Use,
@@ -52,7 +52,12 @@ impl<'a> Analyser<'a> {
             match here.column(name) {
                 Found::Column(column) => {
                     let made = self.take(column, used, location);
-                    self.pin(name, location, here, used);
+                    let sure = !perhaps && self.names_are_sure;
+                    let settled =
+                        here.is_lone(name) || sure && self.pin(column, location, scope, here);
+                    if !settled {
+                        self.take_bearers(name, location, here, used);
+                    }
                     return Ok(made);
                 }
                 Found::Several => {
@@ -86,21 +91,29 @@ impl<'a> Analyser<'a> {
         Err(missing(&format!("\"{name}\""), location))
     }
 
-    /// Makes sure that a column's name cannot come to mean something else that bears it. Which names
-    /// are in view where follows Postgres here; if it does so wrongly, nothing must come of it.
-    fn pin(&mut self, name: &'a str, location: i32, here: &Scope<'a, '_>, used: Use) {
-        let rows = here.entry(None, name);
-        if rows.is_none() && !here.is_borne_outside(name) {
-            return;
-        }
-        if let Some(table) = here.owner(name)
-            && here.entries_outside(None, table).is_empty()
-        {
+    /// Makes sure that a column's name cannot come to mean something else that bears it, by writing out
+    /// its table. Which names are in view where follows Postgres here; if it does so wrongly, nothing
+    /// must come of it. False where that would change what the name means.
+    fn pin(
+        &mut self,
+        column: &ScopeColumn<'a>,
+        location: i32,
+        scope: &Scope<'a, '_>,
+        here: &Scope<'a, '_>,
+    ) -> bool {
+        let Some(table) = here.owner(column) else {
+            return false;
+        };
+        let hidden = !here.entries_outside(None, table).is_empty() || scope.hides(table, here);
+        if !hidden {
             self.tables.push((location, table));
-            return;
         }
-        // It has no name of its own to be written with (a merged column of a join): all count.
-        if let Some(entry) = rows {
+        !hidden
+    }
+
+    /// Counts everything that bears a name besides the column it was taken for.
+    fn take_bearers(&mut self, name: &str, location: i32, here: &Scope<'a, '_>, used: Use) {
+        if let Some(entry) = here.entry(None, name) {
             self.whole_row(entry, location);
         }
         let mut level = here.outer;

@@ -25,6 +25,9 @@ impl<'a> Analyser<'a> {
         let made = self.expression_node(node, scope, used)?;
         self.leave();
         self.spend(made.len().saturating_add(1))?;
+        if used == Use::Predicate {
+            self.note_tested(&made);
+        }
         Ok(made)
     }
 
@@ -69,6 +72,13 @@ impl<'a> Analyser<'a> {
             Node::A_Indirection(field) => self.indirection(field, scope, used),
             Node::MultiAssignRef(multi) => self.multi_assign(multi, scope, used),
             other => Err(unknown_node(other, "an expression")),
+        }
+    }
+
+    /// Notes columns that the subquery around this place depends on.
+    fn note_tested(&mut self, made: &Made) {
+        if let Some(tested) = self.tested.last_mut() {
+            merge(tested, made);
         }
     }
 
@@ -175,8 +185,13 @@ impl<'a> Analyser<'a> {
         // `IN (SELECT …)` has no operator written out.
         self.operator_named("=", link.location);
         let mut made = self.expression(link.testexpr(), scope, used)?;
-        let columns = self.query(link.subselect(), Some(scope), scope.ctes)?;
-        merge(&mut made, &columns.sources());
+        // What the subquery tests, sorts and groups by shows through its value as well.
+        self.tested.push(Made::new());
+        let columns = self.query(link.subselect(), Some(scope), scope.ctes);
+        let tested = self.tested.pop().unwrap_or_default();
+        merge(&mut made, &columns?.sources());
+        merge(&mut made, &tested);
+        self.note_tested(&tested);
         Ok(made)
     }
 

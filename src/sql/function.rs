@@ -56,6 +56,8 @@ impl<'a> Analyser<'a> {
             }
         };
         self.names.function(name);
+        // With one argument it may be a cast written as a call.
+        self.use_type_named(name);
         let setting = matches!(schema, None | Some(BUILT_IN)) && setting_function(name);
         if setting {
             self.setting_call(name, call)?;

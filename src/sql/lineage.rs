@@ -26,7 +26,7 @@ pub fn trace(snapshot: Snapshot) -> Snapshot {
         if relation.definition.is_some() {
             tracer.trace_view(relation, &mut lineage);
         }
-        trace_generated(relation, &mut lineage);
+        trace_generated(&snapshot, relation, &mut lineage);
     }
     snapshot.with_lineage(lineage)
 }
@@ -137,12 +137,23 @@ fn collect_below(
     })
 }
 
-fn trace_generated(relation: &Relation, lineage: &mut Lineage) {
+/// A generated column is made of others of its row. Read through a parent, the column is made of what
+/// each child computes it from, too.
+fn trace_generated(snapshot: &Snapshot, relation: &Relation, lineage: &mut Lineage) {
     let name = relation.qualified();
+    let below = snapshot.descendants(&name);
+    let children = below.iter().filter_map(|child| snapshot.relation(child));
+    let family: Vec<&Relation> = std::iter::once(relation).chain(children).collect();
     for column in &relation.columns {
-        if let Some(from) = &column.generated_from {
-            let sources = from.iter().map(|source| (name.clone(), source.clone()));
-            lineage.record(&name, &column.name, Sources::Known(sources.collect()));
+        let mut sources = ColumnSet::new();
+        for member in &family {
+            let own = member.column(&column.name);
+            let from = own.and_then(|own| own.generated_from.as_ref());
+            let named = from.into_iter().flatten();
+            sources.extend(named.map(|source| (member.qualified(), source.clone())));
+        }
+        if !sources.is_empty() {
+            lineage.record(&name, &column.name, Sources::Known(sources));
         }
     }
 }

@@ -12,6 +12,7 @@
 mod analyser;
 mod column;
 mod copy;
+mod cte;
 mod expression;
 mod from;
 mod function;
@@ -56,8 +57,6 @@ pub use redact::{Redacted, redact};
 pub use settable::{check_set, check_show};
 pub use settings::{Effect, Settings};
 
-/// Statements that run statements that run statements: EXECUTE of a prepared EXECUTE.
-const NESTED_MAX: usize = 4;
 /// Stack that an analysis may need, in bytes; more is mapped where less is left.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -162,7 +161,7 @@ fn analyse_one(
     if !second.setting_parameters.is_empty() && !utility::is_query(root) {
         return Err(parameter_setting());
     }
-    let access = with_nested(first.access, &first.nested, ground, 0)?;
+    let access = with_nested(first.access, &first.nested, ground)?;
     Ok(Statement {
         access,
         text: Arc::from(text),
@@ -228,27 +227,28 @@ fn walk<'a>(node: Node<'a>, ground: Ground<'a>) -> Result<Walked<'a>, Refusal> {
     })
 }
 
-/// Adds what prepared statements and cursors touch that run when this statement runs.
+/// Adds what the queries touch that a statement runs by a name (EXECUTE, FETCH). Anything but a query
+/// is not run in that way: what it does to the session would not be seen, and names that run names
+/// have no end.
 fn with_nested(
     mut access: Access,
     nested: &[Arc<str>],
     ground: Ground<'_>,
-    depth: usize,
 ) -> Result<Access, Refusal> {
-    if depth > NESTED_MAX {
-        return Err(Refusal::limit(
-            "prepared statements execute each other too deeply",
-        ));
-    }
     for text in nested {
         let tree = tree::parse(text)?;
         for node in tree.stmts() {
+            if !utility::is_query(node) {
+                return Err(
+                    Refusal::unsupported("only queries can be run by EXECUTE and FETCH")
+                        .with_hint("send the statement itself"),
+                );
+            }
             let found = walk(node, ground)?;
             if !found.setting_parameters.is_empty() {
                 return Err(parameter_setting());
             }
-            let inner = with_nested(found.access, &found.nested, ground, depth.saturating_add(1))?;
-            access.absorb(inner);
+            access.absorb(found.access);
         }
     }
     Ok(access)

@@ -21,6 +21,15 @@ impl Origin {
         Self::Derived(Rc::from([]))
     }
 
+    /// Whether it is the same column's, not only made of the same.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Base(one), Self::Base(other)) => one == other,
+            (Self::Derived(one), Self::Derived(other)) => Rc::ptr_eq(one, other),
+            (Self::Base(_), Self::Derived(_)) | (Self::Derived(_), Self::Base(_)) => false,
+        }
+    }
+
     /// The base columns behind it.
     pub(super) fn sources(&self) -> &[ColumnId] {
         match self {
@@ -113,13 +122,6 @@ pub(super) struct Entry<'a> {
 impl Entry<'_> {
     fn is_called(&self, schema: Option<&str>, alias: &str) -> bool {
         self.alias == alias && (schema.is_none() || self.schema == schema)
-    }
-
-    fn has(&self, column: &str) -> bool {
-        self.columns
-            .list
-            .iter()
-            .any(|known| known.name == Some(column))
     }
 }
 
@@ -250,32 +252,56 @@ impl<'a> Scope<'a, '_> {
         found
     }
 
-    /// Whether a column or an alias further out has that name, or may have it.
-    pub(super) fn is_borne_outside(&self, name: &str) -> bool {
+    /// Whether nothing bears a name but one column of this level: no alias, and nothing further out.
+    pub(super) fn is_lone(&self, name: &str) -> bool {
+        if self.entry(None, name).is_some() {
+            return false;
+        }
         let mut level = self.outer;
         while let Some(scope) = level {
-            let named = |item: &FromItem<'a>| {
-                let mut columns = item.columns.list.iter();
-                columns.any(|column| column.name == Some(name))
-                    || item.entries.iter().any(|entry| entry.alias == name)
-            };
-            if scope.items.iter().any(named) {
+            let mut columns = scope.items.iter().flat_map(|item| &item.columns.list);
+            if columns.any(|column| column.name == Some(name)) {
+                return false;
+            }
+            level = scope.outer;
+        }
+        true
+    }
+
+    /// The alias under which a column of this level can be written out: the only entry that has a
+    /// column of that name, where it is that very column (and not one merged by a join) and no other
+    /// of the level's columns could have that name.
+    pub(super) fn owner(&self, column: &ScopeColumn<'a>) -> Option<&'a str> {
+        let uncertain = |columns: &Columns<'a>| {
+            columns.open || columns.list.iter().any(|column| column.name.is_none())
+        };
+        if self.items.iter().any(|item| uncertain(&item.columns)) {
+            return None;
+        }
+        let entries = self.items.iter().flat_map(|item| &item.entries);
+        let mut owners = entries.filter_map(|entry| {
+            let mut columns = entry.columns.list.iter();
+            let own = columns.find(|own| own.name == column.name)?;
+            Some((entry, own))
+        });
+        let (owner, own) = owners.next()?;
+        let alone = owners.next().is_none() && own.origin.is(&column.origin);
+        let first = self.entry(None, owner.alias);
+        let addressed = first.is_some_and(|first| std::ptr::eq(first, owner));
+        (alone && addressed).then_some(owner.alias)
+    }
+
+    /// Whether an alias stands at a level from this one up to `end`, `end` itself left out.
+    pub(super) fn hides(&self, alias: &str, end: &Self) -> bool {
+        let mut level = Some(self);
+        while let Some(scope) = level.filter(|scope| !std::ptr::eq(*scope, end)) {
+            let mut entries = scope.items.iter().flat_map(|item| &item.entries);
+            if entries.any(|entry| entry.alias == alias) {
                 return true;
             }
             level = scope.outer;
         }
         false
-    }
-
-    /// The alias under which a column of this level can be written out: the only entry that has it.
-    pub(super) fn owner(&self, column: &str) -> Option<&'a str> {
-        let entries = self.items.iter().flat_map(|item| &item.entries);
-        let mut owners = entries.filter(|entry| entry.has(column));
-        let owner = owners.next()?;
-        let twin = self
-            .entry(None, owner.alias)
-            .is_none_or(|first| !std::ptr::eq(first, owner));
-        (owners.next().is_none() && !twin).then_some(owner.alias)
     }
 
     /// Whether a relation is among this level's items (it then has the system columns).

@@ -3,18 +3,19 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use pg_raw_parse::raw::CoercionForm::COERCE_IMPLICIT_CAST;
 use pg_raw_parse::raw::SetOperation::SETOP_NONE;
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
 use crate::access::{Action, Use};
 use crate::refusal::Refusal;
 
-use super::analyser::{Analyser, at, strings, unknown_node};
+use super::analyser::{Analyser, at, unknown_node};
 use super::column::{TARGETS_MAX, too_many_targets};
-use super::scope::{Columns, Cte, Ctes, Found, FromItem, Origin, Scope, ScopeColumn, merge};
+use super::scope::{Columns, Ctes, Found, FromItem, Origin, Scope, ScopeColumn, merge};
 
-type Outer<'a, 'p> = Option<&'p Scope<'a, 'p>>;
-type With<'a, 'p> = Option<&'p Ctes<'a, 'p>>;
+pub(super) type Outer<'a, 'p> = Option<&'p Scope<'a, 'p>>;
+pub(super) type With<'a, 'p> = Option<&'p Ctes<'a, 'p>>;
 
 impl<'a> Analyser<'a> {
     /// Any query that has a result: SELECT, VALUES, or a data-modifying statement with RETURNING.
@@ -127,7 +128,7 @@ impl<'a> Analyser<'a> {
 
     /// ORDER BY of a set operation sees its output columns alone, LIMIT and OFFSET see none of them:
     /// a name there means a column further out.
-    fn set_operation_tail(
+    pub(super) fn set_operation_tail(
         &mut self,
         select: &'a nodes::SelectStmt,
         outer: Outer<'a, '_>,
@@ -210,6 +211,7 @@ impl<'a> Analyser<'a> {
                 )
             {
                 self.expression(field.arg(), scope, Use::Output)?;
+                self.subscripts(field.indirection().iter(), scope, Use::Output)?;
                 outputs.open = true;
                 continue;
             }
@@ -245,7 +247,32 @@ impl<'a> Analyser<'a> {
             self.names.columns.push(name.to_owned());
             return Ok(());
         }
-        self.expression(node, scope, Use::Predicate).map(drop)
+        // The items of a list in parentheses are items themselves.
+        if let Node::RowExpr(row) = node
+            && row.row_format == COERCE_IMPLICIT_CAST
+        {
+            for part in row.args() {
+                self.group_item(part, scope, outputs)?;
+            }
+            return Ok(());
+        }
+        self.item(node, scope, outputs)
+    }
+
+    /// An item of ORDER BY, GROUP BY or DISTINCT ON that is no output column by its name, as far as
+    /// those names are known.
+    fn item(
+        &mut self,
+        node: Node<'a>,
+        scope: &Scope<'a, '_>,
+        outputs: &Columns<'a>,
+    ) -> Result<(), Refusal> {
+        let unknown = outputs.open || outputs.list.iter().any(|column| column.name.is_none());
+        let before = self.names_are_sure;
+        self.names_are_sure = before && !(unknown && bare_name(node).is_some());
+        let walked = self.expression(node, scope, Use::Predicate);
+        self.names_are_sure = before;
+        walked.map(drop)
     }
 
     /// ORDER BY and DISTINCT ON take a bare name as an output column first.
@@ -261,7 +288,7 @@ impl<'a> Analyser<'a> {
             self.names.columns.push(name.to_owned());
             return Ok(());
         }
-        self.expression(node, scope, Use::Predicate).map(drop)
+        self.item(node, scope, outputs)
     }
 
     /// FOR UPDATE and its kin need the privilege to update, as in Postgres. What is locked behind a
@@ -298,69 +325,6 @@ impl<'a> Analyser<'a> {
         }
         Ok(())
     }
-
-    /// A WITH clause: the CTEs it brings into view, or `None` where there is none.
-    pub(super) fn with_clause<'p>(
-        &mut self,
-        with: Option<&'a nodes::WithClause>,
-        outer: Outer<'a, '_>,
-        ctes: With<'a, 'p>,
-    ) -> Result<Option<Ctes<'a, 'p>>, Refusal> {
-        let Some(with) = with else {
-            return Ok(None);
-        };
-        let mut local = Ctes {
-            outer: ctes,
-            list: Vec::new(),
-        };
-        if with.recursive {
-            let ahead = with.ctes().iter().map(|cte| Cte {
-                name: cte.ctename().unwrap_or_default(),
-                columns: None,
-            });
-            local.list.extend(ahead);
-        }
-        for cte in with.ctes() {
-            let columns = self.cte(cte, with.recursive, outer, &mut local)?;
-            set_cte(&mut local, cte.ctename().unwrap_or_default(), columns);
-        }
-        Ok(Some(local))
-    }
-
-    fn cte(
-        &mut self,
-        cte: &'a nodes::CommonTableExpr,
-        recursive: bool,
-        outer: Outer<'a, '_>,
-        local: &mut Ctes<'a, '_>,
-    ) -> Result<Columns<'a>, Refusal> {
-        if cte.search_clause().is_some() || cte.cycle_clause().is_some() {
-            return Err(at(
-                Refusal::unsupported("SEARCH and CYCLE clauses are not supported")
-                    .with_hint("track the path in a column of the recursive query"),
-                cte.location,
-            ));
-        }
-        let names = strings(cte.aliascolnames()).unwrap_or_default();
-        let Node::SelectStmt(select) = cte.ctequery() else {
-            let columns = self.query(cte.ctequery(), outer, Some(local))?;
-            return Ok(columns.derived().renamed(names.into_iter()));
-        };
-        if !recursive || select.op == SETOP_NONE || select.with_clause().is_some() {
-            let columns = self.select(select, outer, Some(local))?;
-            return Ok(columns.derived().renamed(names.into_iter()));
-        }
-        let (left, right) = arms(select)?;
-        self.enter()?;
-        let first = self.select(left, outer, Some(local))?.derived();
-        let first = first.renamed(names.iter().copied());
-        set_cte(local, cte.ctename().unwrap_or_default(), first.clone());
-        let second = self.select(right, outer, Some(local))?;
-        let columns = united(first, &second);
-        self.set_operation_tail(select, outer, Some(local), &columns)?;
-        self.leave();
-        Ok(columns)
-    }
 }
 
 fn has_aliased_join(node: Node<'_>) -> bool {
@@ -381,15 +345,9 @@ fn no_locking(select: &nodes::SelectStmt) -> Result<(), Refusal> {
     )
 }
 
-fn set_cte<'a>(ctes: &mut Ctes<'a, '_>, name: &'a str, columns: Columns<'a>) {
-    let columns = Some(columns);
-    match ctes.list.iter_mut().find(|cte| cte.name == name) {
-        Some(cte) => cte.columns = columns,
-        None => ctes.list.push(Cte { name, columns }),
-    }
-}
-
-fn arms(select: &nodes::SelectStmt) -> Result<(&nodes::SelectStmt, &nodes::SelectStmt), Refusal> {
+pub(super) fn arms(
+    select: &nodes::SelectStmt,
+) -> Result<(&nodes::SelectStmt, &nodes::SelectStmt), Refusal> {
     select
         .larg()
         .zip(select.rarg())
@@ -397,7 +355,7 @@ fn arms(select: &nodes::SelectStmt) -> Result<(&nodes::SelectStmt, &nodes::Selec
 }
 
 /// Columns of a set operation: named by the left side, made of both.
-fn united<'a>(left: Columns<'a>, right: &Columns<'a>) -> Columns<'a> {
+pub(super) fn united<'a>(left: Columns<'a>, right: &Columns<'a>) -> Columns<'a> {
     let open = left.open || right.open;
     let all = right.sources();
     let list = left

@@ -136,6 +136,12 @@ impl Settings {
         texts.map(Vec::len).sum()
     }
 
+    /// What their texts take, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        let texts = self.statements.values().chain(self.cursors.values());
+        texts.flatten().map(|text| text.len()).sum()
+    }
+
     /// Applies what a statement that succeeded has done.
     pub fn apply(&mut self, effect: &Effect) {
         self.generation = self.generation.wrapping_add(1);

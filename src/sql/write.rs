@@ -89,6 +89,13 @@ impl<'a> Analyser<'a> {
         scope: &mut Scope<'a, '_>,
     ) -> Result<(), Refusal> {
         if let Some(infer) = conflict.infer() {
+            if infer.conname().is_some() {
+                return Err(at(
+                    Refusal::unsupported("ON CONFLICT ON CONSTRAINT is not supported")
+                        .with_hint("name the constraint's columns: ON CONFLICT (column, …)"),
+                    infer.location,
+                ));
+            }
             for node in infer.index_elems() {
                 let Node::IndexElem(element) = node else {
                     return Err(unknown_node(node, "ON CONFLICT"));
@@ -196,7 +203,8 @@ impl<'a> Analyser<'a> {
             ));
         }
         self.use_relation(id, action, range.location);
-        if action == Action::Insert {
+        // Defaults fill what an INSERT does not name; an UPDATE computes generated columns anew.
+        if matches!(action, Action::Insert | Action::Update) {
             self.use_all_types(id);
         }
         Ok((id, self.relation_entry(range, id)))

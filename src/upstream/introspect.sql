@@ -32,8 +32,9 @@ WITH RECURSIVE shown AS (
     -- An operator's function runs under its own name, and under those which the planner swaps for it.
     SELECT p.oprname, p.oid FROM pg_operator p
     UNION
-    SELECT p.oprname, other.oid
-    FROM pg_operator p JOIN pg_operator other ON other.oid IN (p.oprnegate, p.oprcom)
+    SELECT m.name, other.oid
+    FROM named m JOIN pg_operator p ON p.oid = m.operator
+    JOIN pg_operator other ON other.oid IN (p.oprnegate, p.oprcom)
 ), runs (operator, function, type) AS (
     -- Which functions run for which types, and by which operator where one has to be written.
     -- Casts, by whichever of their types is not built in.
@@ -42,12 +43,16 @@ WITH RECURSIVE shown AS (
     LEFT JOIN pg_type t ON t.oid IN (c.castsource, c.casttarget)
         AND t.typnamespace <> 'pg_catalog'::regnamespace
     UNION
-    -- Checks of domains.
-    SELECT 0, d.refobjid, k.contypid
+    -- Checks of domains: the functions and operators in them.
+    SELECT 0, o.oid, k.contypid
     FROM pg_constraint k JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass
-        AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass
-    JOIN outside o ON o.oid = d.refobjid
+        AND d.objid = k.oid
+    LEFT JOIN pg_operator p ON d.refclassid = 'pg_operator'::regclass AND p.oid = d.refobjid
+    JOIN outside o ON o.oid = p.oprcode
+        OR d.refclassid = 'pg_proc'::regclass AND o.oid = d.refobjid
     WHERE k.contypid <> 0
+    UNION
+    SELECT 0, o.oid, g.rngtypid FROM pg_range g JOIN outside o ON o.oid = g.rngsubdiff
     UNION
     -- What sorts, groups and compares.
     SELECT 0, o.oid, c.opcintype
@@ -73,7 +78,12 @@ WITH RECURSIVE shown AS (
         WHERE a.atttypid = r.type AND a.attnum > 0 AND NOT a.attisdropped AND c.reltype <> 0
         UNION
         SELECT unnest(ARRAY[g.rngtypid, g.rngmultitypid]) FROM pg_range g
-        WHERE g.rngsubtype = r.type
+        WHERE r.type IN (g.rngsubtype, g.rngtypid)
+        UNION
+        -- A domain whose check casts to the type.
+        SELECT k.contypid FROM pg_constraint k JOIN pg_depend d
+            ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid
+        WHERE k.contypid <> 0 AND d.refclassid = 'pg_type'::regclass AND d.refobjid = r.type
     ) AS made (type)
 )
 SELECT json_build_object(
@@ -81,11 +91,7 @@ SELECT json_build_object(
     'server_version_num', current_setting('server_version_num')::int,
     'database', current_database(),
     'role', current_user,
-    'search_path', (
-        SELECT coalesce(json_agg(btrim(entry, ' "') ORDER BY place), '[]')
-        FROM regexp_split_to_table(current_setting('search_path'), ',')
-             WITH ORDINALITY AS part(entry, place)
-        WHERE btrim(entry, ' "') <> ''),
+    'search_path', to_json(current_schemas(false)),
     'schemas', (SELECT coalesce(json_agg(nspname ORDER BY nspname), '[]') FROM pg_namespace
                 WHERE nspname !~ '^pg_(toast|temp)'),
     'relations', (

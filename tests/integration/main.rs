@@ -17,6 +17,7 @@ mod cli;
 mod clients;
 mod container;
 mod everyday;
+mod fidelity;
 #[allow(dead_code, reason = "the fuzz targets need more of it")]
 #[path = "../fuzz/mutate.rs"]
 mod mutate;

@@ -69,7 +69,7 @@ fn reached(snapshot: &Snapshot, name: &QualifiedName, column: &str, into: &mut T
     }
 }
 
-async fn snapshot(world: &World) -> Snapshot {
+pub(crate) async fn snapshot(world: &World) -> Snapshot {
     let config = pgward::upstream::Config::from_url(&world.database.app_url()).unwrap();
     let connector = pgward::upstream::Connector::new(&config).unwrap();
     sql::trace(connector.introspect().await.unwrap())

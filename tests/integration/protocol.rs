@@ -393,3 +393,117 @@ fn chains_and_nested_comments_are_refused_and_cost_nobody_the_server() {
         assert_eq!(raw.query("SELECT 1").tags(), ["SELECT 1"]);
     }
 }
+
+/// EXECUTE and FETCH run queries. What a named statement of the protocol does besides would not be
+/// seen, and names that run each other without end have brought a server down.
+#[test]
+fn names_run_nothing_but_queries() {
+    let world = world();
+    let mut raw = world.login("support-bot");
+    let named = [
+        "DEALLOCATE ALL",
+        "SET search_path TO sales",
+        "ROLLBACK",
+        "BEGIN",
+        "SHOW timezone",
+    ];
+    for text in named {
+        raw.send(&[parse("u", text), sync()].concat());
+        assert_eq!(raw.reply().code(), "", "{text}");
+        assert_eq!(raw.query("EXECUTE u").code(), "0A000", "{text}");
+        raw.send(&[close(b'S', "u"), sync()].concat());
+        raw.reply();
+    }
+    raw.query("BEGIN");
+    let series = [
+        parse("a", "SELECT 1"),
+        parse("b", "EXECUTE a"),
+        parse("x", "EXPLAIN (COSTS off) EXECUTE a"),
+        bind("p", "x", &[]),
+        sync(),
+    ];
+    raw.send(&series.concat());
+    assert_eq!(raw.reply().code(), "");
+    let again = [
+        close(b'S', "a"),
+        parse("a", "EXECUTE b"),
+        sync(),
+        query("FETCH ALL FROM p"),
+    ];
+    raw.send(&again.concat());
+    raw.reply();
+    assert_eq!(raw.reply().code(), "0A000");
+    raw.query("ROLLBACK");
+    assert_eq!(raw.query("SELECT 1").rows().len(), 1);
+}
+
+/// Portals that ROLLBACK TO has destroyed are counted until the transaction ends: they may be there.
+#[test]
+fn portals_cannot_be_gathered_without_end() {
+    let world = world();
+    let few = "\n[limits]\nstatements_held_max = 5\nportals_held_max = 5\n";
+    let (server, _) = world.another("portals", |config| config + few);
+    let token = world.token("support-bot");
+    let port = server.local_addr().port();
+    let login = Raw::login(port, "support-bot", world.database.name(), token);
+    let mut raw = login.unwrap_or_else(|reply| panic!("{:?}", reply.error()));
+    raw.query("BEGIN");
+    let refused = (0..20).any(|n| {
+        raw.query("SAVEPOINT s");
+        let series = [
+            parse("", &format!("SELECT {n}")),
+            bind("p", "", &[]),
+            sync(),
+        ];
+        raw.send(&series.concat());
+        let code = raw.reply().code();
+        raw.query("ROLLBACK TO s");
+        code == "54000"
+    });
+    assert!(refused);
+    raw.query("ROLLBACK");
+    raw.send(&[parse("", "SELECT 1"), bind("p", "", &[]), sync()].concat());
+    assert_eq!(raw.reply().code(), "");
+    world.runtime.block_on(server.shutdown());
+}
+
+/// Nothing goes on for a client that is gone: what waits is cancelled, and the backend ends.
+#[test]
+fn what_a_client_leaves_behind_ends() {
+    let world = world();
+    let superuser = world.superuser();
+    let sql = |text: &str| {
+        world
+            .runtime
+            .block_on(superuser.batch_execute(text))
+            .unwrap()
+    };
+    // Within its transaction a session does not see what others do now.
+    let other = world.superuser();
+    let count = |text: &str| -> i64 {
+        let row = world.runtime.block_on(other.query_one(text, &[])).unwrap();
+        row.get(0)
+    };
+    sql("INSERT INTO tickets (id, subject, body) VALUES (7001, 'left', 'x')");
+    sql("BEGIN; UPDATE tickets SET body = 'held' WHERE id = 7001");
+    let mut raw = world.login("support-bot");
+    raw.send(&query(
+        "UPDATE tickets SET status = 'waiting' WHERE id = 7001",
+    ));
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE usename = 'pgward_app' AND query LIKE '%waiting%7001%'";
+    let until = |wanted: i64| {
+        let met = (0..300).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            count(waiting) == wanted
+        });
+        assert!(met, "{wanted} backends wait");
+    };
+    until(1);
+    drop(raw);
+    until(0);
+    sql("COMMIT");
+    let changed = "SELECT count(*) FROM tickets WHERE id = 7001 AND status = 'waiting'";
+    assert_eq!(count(changed), 0);
+    sql("DELETE FROM tickets WHERE id = 7001");
+}
