@@ -3,8 +3,11 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use pg_raw_parse::raw::A_Expr_Kind::AEXPR_NULLIF;
 use pg_raw_parse::raw::CoercionForm::COERCE_IMPLICIT_CAST;
+use pg_raw_parse::raw::MinMaxOp::IS_LEAST;
 use pg_raw_parse::raw::SetOperation::SETOP_NONE;
+use pg_raw_parse::raw::SubLinkType::{ARRAY_SUBLINK, EXISTS_SUBLINK};
 use pg_raw_parse::{Node, list::NodeList, nodes};
 
 use crate::access::{Action, Use};
@@ -416,6 +419,20 @@ fn invented_name(node: Node<'_>) -> Option<&str> {
             _ => None,
         },
         Node::CoalesceExpr(_) => Some("coalesce"),
+        Node::MinMaxExpr(expr) => Some(match expr.op {
+            IS_LEAST => "least",
+            _ => "greatest",
+        }),
+        Node::A_Expr(expr) if expr.kind == AEXPR_NULLIF => Some("nullif"),
+        Node::A_ArrayExpr(_) => Some("array"),
+        Node::RowExpr(_) => Some("row"),
+        Node::GroupingFunc(_) => Some("grouping"),
+        Node::SubLink(link) if link.sub_link_type == EXISTS_SUBLINK => Some("exists"),
+        Node::SubLink(link) if link.sub_link_type == ARRAY_SUBLINK => Some("array"),
+        // Named by its ELSE, where that has a name.
+        Node::CaseExpr(case) if matches!(case.defresult(), Node::None | Node::A_Const(_)) => {
+            Some("case")
+        }
         _ => None,
     }
 }
