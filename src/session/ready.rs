@@ -175,6 +175,9 @@ pub(super) async fn run(ready: Ready, mut client: Client) {
         end = told_to_end(&session) => end,
     };
     drop(registration);
+    if matches!(end, End::Fatal(_)) && !session.flow().is_answered() {
+        cancel(&session, &key).await;
+    }
     sender.terminate();
     // The database may be gone already; then it needs no telling.
     let _told = tokio::time::timeout(PARTING, sender.flush()).await;
@@ -217,13 +220,17 @@ async fn stop(
         if session.flow().is_answered() {
             return;
         }
-        if let Err(error) = session.shared.connector.cancel(key).await {
-            tracing::warn!(%error, "a statement of an ended session could not be cancelled");
-        }
+        cancel(session, key).await;
         let left = relay::drain(session, database, &mut client.outbound, walk);
         if tokio::time::timeout(CANCELLED, left).await.is_ok() {
             return;
         }
+    }
+}
+
+async fn cancel(session: &Session, key: &BackendKey) {
+    if let Err(error) = session.shared.connector.cancel(key).await {
+        tracing::warn!(%error, "a statement of an ended session could not be cancelled");
     }
 }
 

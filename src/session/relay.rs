@@ -129,20 +129,18 @@ pub(super) async fn drain(
     relay: &mut Relay,
 ) {
     let mut gone = false;
-    while !session.flow().is_answered() {
-        let Ok(chunk) = database.read().await else {
-            return;
-        };
-        if chunk.is_empty() {
-            return;
-        }
-        relay.walker.feed(chunk);
-        if walk(session, client, relay).await.is_err() {
-            return;
-        }
+    // Pieces of the last chunk may have been left.
+    while walk(session, client, relay).await.is_ok() {
         gone = gone || client.flush().await.is_err();
         if gone {
             client.discard();
+        }
+        if session.flow().is_answered() {
+            return;
+        }
+        match database.read().await {
+            Ok(chunk) if !chunk.is_empty() => relay.walker.feed(chunk),
+            Ok(_) | Err(_) => return,
         }
     }
 }
