@@ -139,6 +139,9 @@ pub struct Column {
     /// For a generated column, the columns of the same table it is computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated_from: Option<Vec<String>>,
+    /// Whether functions of the database compute it: it may then be made of anything.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub generated_by_code: bool,
 }
 
 /// One dependency of a view.

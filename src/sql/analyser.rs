@@ -74,6 +74,8 @@ pub(super) struct Analyser<'a> {
     pub(super) names_are_sure: bool,
     /// How many subqueries of expressions are around what is walked, and their predicates' columns.
     pub(super) tested: Vec<Made>,
+    /// What the named windows of each query around are made of.
+    pub(super) windows: Vec<Made>,
 }
 
 impl<'a> Analyser<'a> {
@@ -98,6 +100,7 @@ impl<'a> Analyser<'a> {
             work: WORK_MAX,
             names_are_sure: true,
             tested: Vec::new(),
+            windows: Vec::new(),
         }
     }
 
@@ -201,15 +204,22 @@ impl<'a> Analyser<'a> {
         self.types.insert(name);
     }
 
-    /// Notes the types of all columns of a relation: those that an INSERT does not name get a value
-    /// too.
+    /// Notes the types of all columns of a relation and of its children: those that a write does not
+    /// name get a default's value, or are computed anew.
     pub(super) fn use_all_types(&mut self, id: RelationId) {
-        let relation = self.ground.snapshot.at(id);
-        let columns = relation.map_or(&[][..], |relation| relation.columns.as_slice());
-        let types = columns
-            .iter()
-            .filter_map(|column| column.typname.as_deref());
-        self.types.extend(types);
+        let snapshot = self.ground.snapshot;
+        let Some(relation) = snapshot.at(id) else {
+            return;
+        };
+        let below = snapshot.descendants(&relation.qualified());
+        let children = below.iter().filter_map(|child| snapshot.relation(child));
+        for member in std::iter::once(relation).chain(children) {
+            let types = member
+                .columns
+                .iter()
+                .filter_map(|column| column.typname.as_deref());
+            self.types.extend(types);
+        }
     }
 
     /// Notes an operator, written out or not. Which function runs depends on types that are not

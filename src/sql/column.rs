@@ -53,10 +53,11 @@ impl<'a> Analyser<'a> {
                 Found::Column(column) => {
                     let made = self.take(column, used, location);
                     let sure = !perhaps && self.names_are_sure;
-                    let settled =
-                        here.is_lone(name) || sure && self.pin(column, location, scope, here);
+                    let alias = scope.entry(None, name).is_some();
+                    let settled = !alias && here.is_lone(name)
+                        || sure && self.pin(column, location, scope, here);
                     if !settled {
-                        self.take_bearers(name, location, here, used);
+                        self.take_bearers(name, location, scope, here, used);
                     }
                     return Ok(made);
                 }
@@ -112,8 +113,15 @@ impl<'a> Analyser<'a> {
     }
 
     /// Counts everything that bears a name besides the column it was taken for.
-    fn take_bearers(&mut self, name: &str, location: i32, here: &Scope<'a, '_>, used: Use) {
-        if let Some(entry) = here.entry(None, name) {
+    fn take_bearers(
+        &mut self,
+        name: &str,
+        location: i32,
+        scope: &Scope<'a, '_>,
+        here: &Scope<'a, '_>,
+        used: Use,
+    ) {
+        if let Some(entry) = scope.entry(None, name) {
             self.whole_row(entry, location);
         }
         let mut level = here.outer;
@@ -131,7 +139,7 @@ impl<'a> Analyser<'a> {
         &mut self,
         schema: Option<&str>,
         table: &str,
-        name: &str,
+        name: &'a str,
         location: i32,
         scope: &Scope<'a, '_>,
         used: Use,

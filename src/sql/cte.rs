@@ -8,6 +8,7 @@ use pg_raw_parse::{Node, nodes};
 use crate::refusal::Refusal;
 
 use super::analyser::{Analyser, at, strings};
+use super::expression::Made;
 use super::scope::{Columns, Cte, Ctes, Origin, ScopeColumn};
 use super::select::{Outer, With, arms, united};
 
@@ -30,12 +31,16 @@ impl<'a> Analyser<'a> {
             let ahead = with.ctes().iter().map(|cte| Cte {
                 name: cte.ctename().unwrap_or_default(),
                 columns: None,
+                tested: Vec::new(),
             });
             local.list.extend(ahead);
         }
         for cte in with.ctes() {
-            let columns = self.cte(cte, with.recursive, outer, &mut local)?;
-            set_cte(&mut local, cte.ctename().unwrap_or_default(), columns);
+            self.tested.push(Made::new());
+            let columns = self.cte(cte, with.recursive, outer, &mut local);
+            let tested = self.tested.pop().unwrap_or_default();
+            let name = cte.ctename().unwrap_or_default();
+            set_cte(&mut local, name, columns?, tested);
         }
         Ok(Some(local))
     }
@@ -68,20 +73,25 @@ impl<'a> Analyser<'a> {
         let name = cte.ctename().unwrap_or_default();
         let first = self.select(left, outer, Some(local))?.derived();
         let first = first.renamed(names.iter().copied());
-        set_cte(local, name, first.clone());
+        set_cte(local, name, first.clone(), first.sources());
         let second = self.select(right, outer, Some(local))?;
         let columns = mixed(united(first, &second));
+        self.note_tested(&columns.sources());
         self.set_operation_tail(select, outer, Some(local), &columns)?;
         self.leave();
         Ok(columns)
     }
 }
 
-fn set_cte<'a>(ctes: &mut Ctes<'a, '_>, name: &'a str, columns: Columns<'a>) {
+fn set_cte<'a>(ctes: &mut Ctes<'a, '_>, name: &'a str, columns: Columns<'a>, tested: Made) {
     let columns = Some(columns);
     match ctes.list.iter_mut().find(|cte| cte.name == name) {
-        Some(cte) => cte.columns = columns,
-        None => ctes.list.push(Cte { name, columns }),
+        Some(cte) => (cte.columns, cte.tested) = (columns, tested),
+        None => ctes.list.push(Cte {
+            name,
+            columns,
+            tested,
+        }),
     }
 }
 

@@ -25,9 +25,7 @@ impl<'a> Analyser<'a> {
         let made = self.expression_node(node, scope, used)?;
         self.leave();
         self.spend(made.len().saturating_add(1))?;
-        if used == Use::Predicate {
-            self.note_tested(&made);
-        }
+        self.note_tested(&made);
         Ok(made)
     }
 
@@ -76,7 +74,7 @@ impl<'a> Analyser<'a> {
     }
 
     /// Notes columns that the subquery around this place depends on.
-    fn note_tested(&mut self, made: &Made) {
+    pub(super) fn note_tested(&mut self, made: &[ColumnId]) {
         if let Some(tested) = self.tested.last_mut() {
             merge(tested, made);
         }
@@ -185,7 +183,7 @@ impl<'a> Analyser<'a> {
         // `IN (SELECT …)` has no operator written out.
         self.operator_named("=", link.location);
         let mut made = self.expression(link.testexpr(), scope, used)?;
-        // What the subquery tests, sorts and groups by shows through its value as well.
+        // Whatever the subquery looks at shows through its value as well.
         self.tested.push(Made::new());
         let columns = self.query(link.subselect(), Some(scope), scope.ctes);
         let tested = self.tested.pop().unwrap_or_default();

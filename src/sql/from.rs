@@ -91,6 +91,7 @@ impl<'a> Analyser<'a> {
                 range.location,
             ));
         };
+        self.note_tested(&cte.tested);
         let entry = Entry {
             alias: alias_name(range.alias()).unwrap_or(name),
             schema: None,
@@ -184,12 +185,13 @@ impl<'a> Analyser<'a> {
     /// Columns joined on are compared: both sides are read.
     fn use_shared(&mut self, shared: &[&'a str], left: &FromItem<'a>, right: &FromItem<'a>) {
         for item in [left, right] {
-            for column in &item.columns.list {
-                if let (Some(name), Origin::Base(id)) = (column.name, &column.origin)
-                    && shared.contains(&name)
-                {
-                    self.use_column(*id, Use::Predicate, Action::Select, false, -1);
+            let is_shared =
+                |column: &&ScopeColumn<'a>| column.name.is_some_and(|name| shared.contains(&name));
+            for column in item.columns.list.iter().filter(is_shared) {
+                if let Origin::Base(id) = column.origin {
+                    self.use_column(id, Use::Predicate, Action::Select, false, -1);
                 }
+                self.note_tested(column.origin.sources());
             }
         }
     }
@@ -251,6 +253,22 @@ impl<'a> Analyser<'a> {
         let mut names: Vec<&str> = alias_columns(function.alias());
         names.extend(function.coldeflist().iter().filter_map(|def| def.colname()));
         let origin = Origin::Derived(Rc::from(sources));
+        if self.is_scalar(function) {
+            let name = alias_columns(function.alias()).first().copied();
+            let columns = Columns {
+                list: vec![ScopeColumn {
+                    name: name.or(Some(alias)),
+                    origin,
+                }],
+                open: false,
+            };
+            return Ok(FromItem::single(Entry {
+                alias,
+                schema: None,
+                relation: None,
+                columns,
+            }));
+        }
         // What a function's columns are called without a list of names depends on what it returns:
         // no name is taken for granted, so that names further out are counted too.
         let open = function.coldeflist().is_empty();
@@ -270,6 +288,30 @@ impl<'a> Analyser<'a> {
             relation: None,
             columns,
         }))
+    }
+
+    /// Whether it is one call of a built-in function with one column, which is then called like the
+    /// alias.
+    fn is_scalar(&self, function: &'a nodes::RangeFunction) -> bool {
+        const SCALAR: [&str; 3] = [
+            "generate_series",
+            "regexp_split_to_table",
+            "string_to_table",
+        ];
+        let mut functions = function.functions().iter();
+        let (Some(Node::NodeList(pair)), None) = (functions.next(), functions.next()) else {
+            return false;
+        };
+        let Some(Node::FuncCall(call)) = pair.iter().next() else {
+            return false;
+        };
+        let names = strings(call.funcname()).unwrap_or_default();
+        let (["pg_catalog", name] | [name]) = names.as_slice() else {
+            return false;
+        };
+        let users = self.ground.snapshot.functions_named(name).next().is_some();
+        let plain = !function.ordinality && function.coldeflist().is_empty();
+        plain && !users && SCALAR.contains(name)
     }
 
     fn column_definitions(&mut self, definitions: &'a NodeList) -> Result<(), Refusal> {

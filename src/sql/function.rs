@@ -34,6 +34,11 @@ impl<'a> Analyser<'a> {
         if let Some(window) = call.over() {
             let more = self.window(window, scope)?;
             merge(&mut made, &more);
+            if let Some(named) = self.windows.last()
+                && (window.name().is_some() || window.refname().is_some())
+            {
+                merge(&mut made, named);
+            }
         }
         Ok(made)
     }
@@ -89,8 +94,9 @@ impl<'a> Analyser<'a> {
     }
 
     /// `value.name` calls the function `name` where the value has no such field (Postgres manual,
-    /// section 8.16.5). Every function of that name counts.
-    pub(super) fn field_function(&mut self, name: &str, location: i32) {
+    /// section 8.16.5), or casts to the type of that name. Every one of them counts.
+    pub(super) fn field_function(&mut self, name: &'a str, location: i32) {
+        self.use_type_named(name);
         let snapshot = self.ground.snapshot;
         let users: Vec<QualifiedName> = snapshot
             .functions_named(name)

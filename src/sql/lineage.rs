@@ -146,13 +146,17 @@ fn trace_generated(snapshot: &Snapshot, relation: &Relation, lineage: &mut Linea
     let family: Vec<&Relation> = std::iter::once(relation).chain(children).collect();
     for column in &relation.columns {
         let mut sources = ColumnSet::new();
+        let mut opaque = false;
         for member in &family {
             let own = member.column(&column.name);
+            opaque |= own.is_some_and(|own| own.generated_by_code);
             let from = own.and_then(|own| own.generated_from.as_ref());
             let named = from.into_iter().flatten();
             sources.extend(named.map(|source| (member.qualified(), source.clone())));
         }
-        if !sources.is_empty() {
+        if opaque {
+            lineage.record(&name, &column.name, Sources::Opaque);
+        } else if !sources.is_empty() {
             lineage.record(&name, &column.name, Sources::Known(sources));
         }
     }

@@ -151,6 +151,8 @@ pub(super) struct Cte<'a> {
     pub(super) name: &'a str,
     /// Its columns; `None` while it stands ahead of where we are (`WITH RECURSIVE` only).
     pub(super) columns: Option<Columns<'a>>,
+    /// The base columns that its rows depend on.
+    pub(super) tested: Vec<ColumnId>,
 }
 
 /// The CTEs of a WITH clause, and those outside it.
@@ -252,11 +254,8 @@ impl<'a> Scope<'a, '_> {
         found
     }
 
-    /// Whether nothing bears a name but one column of this level: no alias, and nothing further out.
+    /// Whether no column further out bears a name.
     pub(super) fn is_lone(&self, name: &str) -> bool {
-        if self.entry(None, name).is_some() {
-            return false;
-        }
         let mut level = self.outer;
         while let Some(scope) = level {
             let mut columns = scope.items.iter().flat_map(|item| &item.columns.list);
@@ -278,8 +277,12 @@ impl<'a> Scope<'a, '_> {
         if self.items.iter().any(|item| uncertain(&item.columns)) {
             return None;
         }
-        let entries = self.items.iter().flat_map(|item| &item.entries);
-        let mut owners = entries.filter_map(|entry| {
+        // What can be named with its alias alone (`old`, `new`, `excluded`) is no rival.
+        let items = self
+            .items
+            .iter()
+            .filter(|item| !item.columns.list.is_empty());
+        let mut owners = items.flat_map(|item| &item.entries).filter_map(|entry| {
             let mut columns = entry.columns.list.iter();
             let own = columns.find(|own| own.name == column.name)?;
             Some((entry, own))

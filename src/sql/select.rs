@@ -15,6 +15,7 @@ use crate::refusal::Refusal;
 
 use super::analyser::{Analyser, at, unknown_node};
 use super::column::{TARGETS_MAX, too_many_targets};
+use super::expression::Made;
 use super::scope::{Columns, Ctes, Found, FromItem, Origin, Scope, ScopeColumn, merge};
 
 pub(super) type Outer<'a, 'p> = Option<&'p Scope<'a, 'p>>;
@@ -78,24 +79,49 @@ impl<'a> Analyser<'a> {
         self.read_from(select.from_clause(), &mut scope)?;
         let read = read..self.relations_used();
         self.shown_setting(select, &mut scope.items);
-        let outputs = self.target_list(select.target_list().iter(), &scope)?;
-        self.expression(select.where_clause(), &scope, Use::Predicate)?;
-        for node in select.group_clause() {
-            self.group_item(node, &scope, &outputs)?;
-        }
-        self.expression(select.having_clause(), &scope, Use::Predicate)?;
+        let windows = self.named_windows(select, &scope)?;
+        self.windows.push(windows);
+        let outputs = self.selected(select, &scope);
+        self.windows.pop();
+        let outputs = outputs?;
+        self.locking(select, &scope, read)?;
+        Ok(outputs.derived())
+    }
+
+    /// What the windows of a WINDOW clause are made of.
+    fn named_windows(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        scope: &Scope<'a, '_>,
+    ) -> Result<Made, Refusal> {
+        let mut made = Made::new();
         for node in select.window_clause() {
             let Node::WindowDef(window) = node else {
                 return Err(unknown_node(node, "WINDOW"));
             };
-            self.window(window, &scope)?;
+            let more = self.window(window, scope)?;
+            merge(&mut made, &more);
         }
+        Ok(made)
+    }
+
+    /// The clauses of a SELECT that see its FROM.
+    fn selected(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        scope: &Scope<'a, '_>,
+    ) -> Result<Columns<'a>, Refusal> {
+        let outputs = self.target_list(select.target_list().iter(), scope)?;
+        self.expression(select.where_clause(), scope, Use::Predicate)?;
+        for node in select.group_clause() {
+            self.group_item(node, scope, &outputs)?;
+        }
+        self.expression(select.having_clause(), scope, Use::Predicate)?;
         for node in select.distinct_clause() {
-            self.order_item(node, &scope, &outputs)?;
+            self.order_item(node, scope, &outputs)?;
         }
-        self.tail(select, &scope, &scope, &outputs)?;
-        self.locking(select, &scope, read)?;
-        Ok(outputs.derived())
+        self.tail(select, scope, scope, &outputs)?;
+        Ok(outputs)
     }
 
     /// ORDER BY, LIMIT and OFFSET, each with the names that it sees.

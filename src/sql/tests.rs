@@ -372,7 +372,9 @@ fn a_child_computes_what_its_parent_shows() {
            "columns":[{"name":"a","type":"text"},{"name":"b","type":"text"}]},
           {"schema":"public","name":"below","kind":"r",
            "columns":[{"name":"a","type":"text"},
-                      {"name":"b","type":"text","generated_from":["a"]}],
+                      {"name":"b","type":"text","generated_from":["a"]},
+                      {"name":"c","type":"text","generated_from":["a"],
+                       "generated_by_code":true}],
            "parents":[{"schema":"public","name":"above"}]}],
         "functions":[],"operators":[]}"#;
     let traced = trace(Snapshot::from_json(json).unwrap());
@@ -393,4 +395,48 @@ fn a_constraint_names_columns_that_are_not_seen() {
     assert!(analysed(&format!("{insert} ON CONSTRAINT t_key DO NOTHING"), 160_000).is_err());
     assert!(analysed(&format!("{insert} (a) DO NOTHING"), 160_000).is_ok());
     assert!(analysed(&format!("{insert} DO NOTHING"), 160_000).is_ok());
+}
+
+#[test]
+fn what_a_value_depends_on_is_part_of_it() {
+    for text in [
+        "SELECT row_number() OVER w AS k FROM wide WINDOW w AS (ORDER BY c1)",
+        "SELECT row_number() OVER (v) AS k FROM wide WINDOW v AS (PARTITION BY c1)",
+        "SELECT (SELECT count(*) FROM wide JOIN (VALUES ('x')) AS v(c1) USING (c1)) AS k FROM t",
+        "SELECT (SELECT count(*) FROM generate_series(1, length(c1))) AS k FROM wide",
+        "SELECT (SELECT count(*) FROM (SELECT c1 FROM wide INTERSECT SELECT 'x') z) AS k FROM t",
+        "SELECT (WITH RECURSIVE w(n, b) AS (SELECT 1, '' UNION ALL SELECT n + 1, c1 FROM w, wide \
+         WHERE b <> 'x') SELECT count(*) FROM w) AS k FROM t",
+        "WITH w AS (SELECT 1 AS id FROM wide WHERE c1 = 'x') SELECT (SELECT count(*) FROM w) AS k FROM t",
+    ] {
+        let access = &analysed(text, 160_000).unwrap()[0].access;
+        let sources = &access.outputs[0].sources;
+        assert!(
+            sources.iter().any(|(_, column)| column == "c1"),
+            "{text}: {sources:?}"
+        );
+    }
+}
+
+#[test]
+fn a_field_may_be_a_cast() {
+    for text in [
+        "SELECT (a).key FROM wide AS w(a)",
+        "SELECT g.key FROM unnest(ARRAY['x']) AS g",
+        "SELECT (ARRAY['x'])[1].key",
+    ] {
+        assert_eq!(
+            functions(text).last().map(String::as_str),
+            Some("public.key_text"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_function_with_one_column_calls_it_like_its_alias() {
+    let text = "SELECT (SELECT count(*) FROM generate_series(1, 3) AS c1 WHERE c1 > 1) FROM wide";
+    let access = &analysed(text, 160_000).unwrap()[0].access;
+    assert!(access.columns.is_empty(), "{access:?}");
+    assert!(sent(text).contains("c1.c1 > 1"), "{}", sent(text));
 }

@@ -102,6 +102,14 @@ SELECT json_build_object(
                     'name', a.attname,
                     'type', format_type(a.atttypid, a.atttypmod),
                     'typname', CASE WHEN t.oid IN (SELECT type FROM runs) THEN t.typname END,
+                    'generated_by_code', CASE WHEN a.attgenerated <> '' AND EXISTS (
+                        SELECT 1 FROM pg_attrdef def JOIN pg_depend d
+                            ON d.classid = 'pg_attrdef'::regclass AND d.objid = def.oid
+                        LEFT JOIN pg_operator p
+                            ON d.refclassid = 'pg_operator'::regclass AND p.oid = d.refobjid
+                        JOIN outside o ON o.oid = p.oprcode
+                            OR d.refclassid = 'pg_proc'::regclass AND o.oid = d.refobjid
+                        WHERE def.adrelid = a.attrelid AND def.adnum = a.attnum) THEN true END,
                     'generated_from', CASE WHEN a.attgenerated <> '' THEN (
                         SELECT coalesce(json_agg(DISTINCT source.attname), '[]')
                         FROM pg_depend d
