@@ -395,6 +395,15 @@ fn a_constraint_names_columns_that_are_not_seen() {
     assert!(analysed(&format!("{insert} ON CONSTRAINT t_key DO NOTHING"), 160_000).is_err());
     assert!(analysed(&format!("{insert} (a) DO NOTHING"), 160_000).is_ok());
     assert!(analysed(&format!("{insert} DO NOTHING"), 160_000).is_ok());
+    // A bare name could be the stored row's or the proposed one's.
+    assert!(analysed(&format!("{insert} (a) DO UPDATE SET a = a + 1"), 160_000).is_err());
+    assert!(
+        analysed(
+            &format!("{insert} (a) DO UPDATE SET a = t.a + excluded.a"),
+            160_000
+        )
+        .is_ok()
+    );
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl<'a> Analyser<'a> {
         self.returning(insert.returning_clause(), scope)
     }
 
-    /// `excluded` is the row proposed for insertion. It is shown by its qualified name only. What it
+    /// `excluded` is the row proposed for insertion; beside it a bare name is ambiguous. What it
     /// holds may be a default's or a trigger's, so reading it is reading the column, as in Postgres.
     fn on_conflict(
         &mut self,
@@ -113,10 +113,7 @@ impl<'a> Analyser<'a> {
             return Ok(());
         }
         self.use_relation(id, Action::Update, conflict.location);
-        scope.items.push(FromItem {
-            columns: Columns::default(),
-            entries: vec![excluded],
-        });
+        scope.items.push(FromItem::single(excluded));
         let target = scope.items.first().and_then(|item| item.entries.first());
         if let Some(target) = target.cloned() {
             self.assignments(conflict.target_list().iter(), &target, scope)?;
