@@ -21,6 +21,7 @@ mod fidelity;
 #[allow(dead_code, reason = "the fuzz targets need more of it")]
 #[path = "../fuzz/mutate.rs"]
 mod mutate;
+mod introspection;
 mod mutations;
 mod oracle;
 mod process;
