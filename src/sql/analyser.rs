@@ -72,7 +72,7 @@ pub(super) struct Analyser<'a> {
     work: usize,
     /// False while a name may mean an output column whose name is not known.
     pub(super) names_are_sure: bool,
-    /// How many subqueries of expressions are around what is walked, and their predicates' columns.
+    /// What each subquery of an expression, and each CTE, around what is walked has looked at so far.
     pub(super) tested: Vec<Made>,
     /// What the named windows of each query around are made of.
     pub(super) windows: Vec<Made>,
