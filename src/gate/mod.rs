@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::policy::{self, Decision, Permit, Rules};
 use crate::principal::Principal;
 use crate::refusal::Refusal;
-use crate::sql::{self, Settings, Statement, redact};
+use crate::sql::{self, Settings, Statement, redact_statement};
 use crate::token::Verified;
 use crate::wire::Limits;
 
@@ -134,7 +134,7 @@ fn judge_one(
     statement: Statement,
     around: &Surroundings<'_>,
 ) -> (Judged, Passed) {
-    let shown = redact(&statement.text);
+    let shown = redact_statement(&statement);
     let decision = policy::decide(
         around.rules,
         principal,

@@ -53,7 +53,7 @@ use qualify::Prefix;
 
 pub use lineage::trace;
 pub use position::client_offset;
-pub use redact::{Redacted, redact};
+pub use redact::{Redacted, redact, redact_statement};
 pub use settable::{check_set, check_show};
 pub use settings::{Effect, Settings};
 
@@ -67,6 +67,8 @@ pub struct Statement {
     pub access: Access,
     /// The canonical text, relations qualified: what may be sent.
     pub text: Arc<str>,
+    /// Whether it is a query, and not a statement around one.
+    pub is_query: bool,
     /// What it does to the session once it has succeeded.
     pub effect: Effect,
     /// Numbers of the parameters whose values must pass [`check_show`] when they are bound.
@@ -79,6 +81,7 @@ impl Statement {
         Self {
             access: Access::default(),
             text: Arc::from(""),
+            is_query: false,
             effect: Effect::None,
             setting_parameters: Vec::new(),
         }
@@ -165,6 +168,7 @@ fn analyse_one(
     Ok(Statement {
         access,
         text: Arc::from(text),
+        is_query: utility::is_query(root),
         effect: second.effect,
         setting_parameters: second.setting_parameters,
     })

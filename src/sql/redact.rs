@@ -8,7 +8,10 @@ use pg_raw_parse::{Node, nodes};
 use crate::ident::quote;
 
 use super::utility::refused_kind;
-use super::{tree, with_stack};
+use super::{Statement, tree, with_stack};
+
+/// In place of a query that has no canonical text.
+const HIDDEN: &str = "<a query that cannot be shown>";
 
 /// A statement fit for a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,14 @@ pub fn redact(text: &str) -> Redacted {
     with_stack(|| redact_parsed(text))
 }
 
+/// The same for a statement that was analysed: of a query the text is canonical already.
+pub fn redact_statement(statement: &Statement) -> Redacted {
+    if !statement.is_query {
+        return redact(&statement.text);
+    }
+    with_stack(|| fingerprinted(without_literals(&statement.text)))
+}
+
 fn redact_parsed(text: &str) -> Redacted {
     let shown = match tree::parse(text) {
         Ok(parsed) => {
@@ -33,6 +44,10 @@ fn redact_parsed(text: &str) -> Redacted {
         }
         Err(_) => format!("<text of {} bytes that does not parse>", text.len()),
     };
+    fingerprinted(shown)
+}
+
+fn fingerprinted(shown: String) -> Redacted {
     let hash = digest(&SHA256, shown.as_bytes());
     let fingerprint = hash
         .as_ref()
@@ -89,8 +104,12 @@ fn statement(node: Node<'_>) -> String {
 
 fn query(node: Node<'_>) -> String {
     let text = tree::deparse(node).ok();
-    text.and_then(|text| tree::normalize(&text))
-        .unwrap_or_else(|| "<a query that cannot be shown>".to_owned())
+    text.map_or_else(|| HIDDEN.to_owned(), |text| without_literals(&text))
+}
+
+/// The canonical text of a query with `$n` for its literals.
+fn without_literals(text: &str) -> String {
+    tree::normalize(text).unwrap_or_else(|| HIDDEN.to_owned())
 }
 
 fn copied(copy: &nodes::CopyStmt) -> String {
