@@ -197,8 +197,7 @@ pub struct Operator {
 }
 
 /// A function that runs wherever a value of one of some types is made, compared or changed: behind a
-/// cast, a domain's check or an operator class. C code that is not volatile is
-/// left out.
+/// cast, a domain's check or an operator class. C code that is not volatile is left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImplicitCall {

@@ -140,9 +140,7 @@ impl Snapshot {
 
     /// The relation and name of a column at a place of this snapshot.
     pub fn column_at(&self, id: ColumnId) -> Option<(&Relation, &str)> {
-        let relation = self.at(id.relation)?;
-        let column = relation.columns.get(id.column as usize)?;
-        Some((relation, &column.name))
+        Some((self.at(id.relation)?, &self.column_definition(id)?.name))
     }
 
     /// The column at a place of this snapshot.
@@ -212,6 +210,13 @@ impl Snapshot {
     /// All relations below by inheritance or partitioning, at any depth.
     pub fn descendants(&self, relation: &QualifiedName) -> Vec<QualifiedName> {
         self.closure(relation, |name| self.children(name).to_vec())
+    }
+
+    /// A relation and all relations below it.
+    pub fn family<'s>(&'s self, relation: &'s Relation) -> impl Iterator<Item = &'s Relation> {
+        let below = self.descendants(&relation.qualified());
+        let below = below.into_iter().filter_map(|name| self.relation(&name));
+        std::iter::once(relation).chain(below)
     }
 
     /// All relations above by inheritance or partitioning, at any depth.

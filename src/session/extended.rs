@@ -218,9 +218,8 @@ impl Side<'_> {
         let flow = self.session.flow();
         let settings = flow.tracked().settings();
         // A portal that ROLLBACK TO has destroyed may be counted until the transaction ends.
-        let names = limits.statements_held_max.saturating_add(most);
         let is_full = flow.portals_held() >= most
-            || settings.held() >= names
+            || settings.held() >= limits.names_held_max()
             || settings.held_bytes() >= HELD_BYTES_MAX;
         is_full.then(|| {
             Refusal::limit(format!(

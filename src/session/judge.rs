@@ -179,10 +179,7 @@ impl Session {
         let holds =
             |effect: &&Effect| matches!(effect, Effect::Prepare { .. } | Effect::Declare { .. });
         let tracked = flow.tracked();
-        let limits = &self.shared.limits;
-        let most = limits
-            .statements_held_max
-            .saturating_add(limits.portals_held_max);
+        let most = self.shared.limits.names_held_max();
         if effects.iter().any(holds) && tracked.settings().held() >= most {
             return Some(Refusal::limit(format!(
                 "more than {most} prepared statements and cursors"

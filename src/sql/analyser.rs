@@ -58,7 +58,7 @@ pub(super) struct Analyser<'a> {
     pub(super) nested: Vec<Arc<str>>,
     /// Parameters whose values name a setting to be shown: judged when they are bound.
     pub(super) setting_parameters: Vec<u32>,
-    /// Names of types that the statement casts to.
+    /// Names of types that values may be of, besides those of columns.
     types: HashSet<&'a str>,
     relations: Vec<(RelationId, Action, i32)>,
     columns: Vec<(RawUse, Option<usize>)>,
@@ -145,6 +145,15 @@ impl<'a> Analyser<'a> {
         self.relations.push((id, action, location));
     }
 
+    /// Notes a relation that is written to: defaults fill what an INSERT does not name, an UPDATE
+    /// computes generated columns anew.
+    pub(super) fn use_target(&mut self, id: RelationId, action: Action, location: i32) {
+        self.use_relation(id, action, location);
+        if matches!(action, Action::Insert | Action::Update) {
+            self.use_all_types(id);
+        }
+    }
+
     /// How many uses of relations have been noted so far.
     pub(super) fn relations_used(&self) -> usize {
         self.relations.len()
@@ -195,7 +204,9 @@ impl<'a> Analyser<'a> {
             ));
         }
         let last = name.names().iter().next_back();
-        self.types.extend(last.and_then(|part| part.sval()));
+        if let Some(last) = last.and_then(|part| part.sval()) {
+            self.use_type_named(last);
+        }
         Ok(())
     }
 
@@ -206,14 +217,12 @@ impl<'a> Analyser<'a> {
 
     /// Notes the types of all columns of a relation and of its children: those that a write does not
     /// name get a default's value, or are computed anew.
-    pub(super) fn use_all_types(&mut self, id: RelationId) {
+    fn use_all_types(&mut self, id: RelationId) {
         let snapshot = self.ground.snapshot;
         let Some(relation) = snapshot.at(id) else {
             return;
         };
-        let below = snapshot.descendants(&relation.qualified());
-        let children = below.iter().filter_map(|child| snapshot.relation(child));
-        for member in std::iter::once(relation).chain(children) {
+        for member in snapshot.family(relation) {
             let types = member
                 .columns
                 .iter()
@@ -276,20 +285,16 @@ impl<'a> Analyser<'a> {
     /// Sets the result's columns, once, for the outermost query.
     pub(super) fn set_outputs(&mut self, columns: &Columns<'a>) {
         let snapshot = self.ground.snapshot;
-        let all = columns.sources();
+        // Without knowing how many there are, which is which is not known either.
+        let all = columns.open.then(|| columns.sources());
         self.outputs = columns
             .list
             .iter()
             .map(|column| OutputColumn {
                 name: column.name.map(str::to_owned),
-                // Without knowing how many there are, which is which is not known either.
                 sources: spell(
                     snapshot,
-                    if columns.open {
-                        &all
-                    } else {
-                        column.origin.sources()
-                    },
+                    all.as_deref().unwrap_or_else(|| column.origin.sources()),
                 ),
             })
             .collect();

@@ -124,14 +124,12 @@ impl<'a> Analyser<'a> {
         if let Some(entry) = scope.entry(None, name) {
             self.whole_row(entry, location);
         }
-        let mut level = here.outer;
-        while let Some(outside) = level {
+        for outside in here.outside() {
             for column in outside.items.iter().flat_map(|item| &item.columns.list) {
                 if column.name == Some(name) {
                     self.take(column, used, location);
                 }
             }
-            level = outside.outer;
         }
     }
 

@@ -253,25 +253,16 @@ impl<'a> Analyser<'a> {
         let mut names: Vec<&str> = alias_columns(function.alias());
         names.extend(function.coldeflist().iter().filter_map(|def| def.colname()));
         let origin = Origin::Derived(Rc::from(sources));
-        if self.is_scalar(function) {
-            let name = alias_columns(function.alias()).first().copied();
-            let columns = Columns {
-                list: vec![ScopeColumn {
-                    name: name.or(Some(alias)),
-                    origin,
-                }],
-                open: false,
-            };
-            return Ok(FromItem::single(Entry {
-                alias,
-                schema: None,
-                relation: None,
-                columns,
-            }));
-        }
         // What a function's columns are called without a list of names depends on what it returns:
         // no name is taken for granted, so that names further out are counted too.
-        let open = function.coldeflist().is_empty();
+        let scalar = self.is_scalar(function);
+        let open = function.coldeflist().is_empty() && !scalar;
+        if scalar {
+            names.truncate(1);
+            if names.is_empty() {
+                names.push(alias);
+            }
+        }
         let unknown = open.then_some(None);
         let names = names.into_iter().map(Some).chain(unknown);
         let list = names.map(|name| ScopeColumn {

@@ -141,9 +141,7 @@ fn collect_below(
 /// each child computes it from, too.
 fn trace_generated(snapshot: &Snapshot, relation: &Relation, lineage: &mut Lineage) {
     let name = relation.qualified();
-    let below = snapshot.descendants(&name);
-    let children = below.iter().filter_map(|child| snapshot.relation(child));
-    let family: Vec<&Relation> = std::iter::once(relation).chain(children).collect();
+    let family: Vec<&Relation> = snapshot.family(relation).collect();
     for column in &relation.columns {
         let mut sources = ColumnSet::new();
         let mut opaque = false;

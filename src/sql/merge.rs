@@ -49,10 +49,7 @@ impl<'a> Analyser<'a> {
             self.expression(clause.condition(), &seen, Use::Predicate)?;
             let action = arm_action(clause)?;
             if let Some(action) = action {
-                if matches!(action, Action::Insert | Action::Update) {
-                    self.use_all_types(id);
-                }
-                self.use_relation(id, action, merge.relation().map_or(-1, |r| r.location));
+                self.use_target(id, action, merge.relation().map_or(-1, |r| r.location));
             }
             self.merge_arm(clause, &entry, action, &seen)?;
         }

@@ -198,7 +198,7 @@ pub(super) enum Found<'s, 'a> {
     Perhaps,
 }
 
-impl<'a> Scope<'a, '_> {
+impl<'a, 'p> Scope<'a, 'p> {
     /// Looks an unqualified column name up at this level alone.
     pub(super) fn column(&self, name: &str) -> Found<'_, 'a> {
         let mut found = None;
@@ -217,6 +217,11 @@ impl<'a> Scope<'a, '_> {
             None if open => Found::Perhaps,
             None => Found::Nothing,
         }
+    }
+
+    /// The levels outside of this one, the nearest first.
+    pub(super) fn outside(&self) -> impl Iterator<Item = &'p Self> {
+        std::iter::successors(self.outer, |scope| scope.outer)
     }
 
     /// How many names a lookup at this level, and at all levels outside, goes through.
@@ -244,27 +249,19 @@ impl<'a> Scope<'a, '_> {
 
     /// Everything of that alias at the levels outside of this one.
     pub(super) fn entries_outside(&self, schema: Option<&str>, alias: &str) -> Vec<&Entry<'a>> {
-        let mut found = Vec::new();
-        let mut level = self.outer;
-        while let Some(scope) = level {
-            let entries = scope.items.iter().flat_map(|item| &item.entries);
-            found.extend(entries.filter(|entry| entry.is_called(schema, alias)));
-            level = scope.outer;
-        }
-        found
+        let levels = self.outside();
+        let entries = levels.flat_map(|scope| scope.items.iter().flat_map(|item| &item.entries));
+        entries
+            .filter(|entry| entry.is_called(schema, alias))
+            .collect()
     }
 
     /// Whether no column further out bears a name.
     pub(super) fn is_lone(&self, name: &str) -> bool {
-        let mut level = self.outer;
-        while let Some(scope) = level {
+        !self.outside().any(|scope| {
             let mut columns = scope.items.iter().flat_map(|item| &item.columns.list);
-            if columns.any(|column| column.name == Some(name)) {
-                return false;
-            }
-            level = scope.outer;
-        }
-        true
+            columns.any(|column| column.name == Some(name))
+        })
     }
 
     /// The alias under which a column of this level can be written out: the only entry that has a
@@ -296,15 +293,11 @@ impl<'a> Scope<'a, '_> {
 
     /// Whether an alias stands at a level from this one up to `end`, `end` itself left out.
     pub(super) fn hides(&self, alias: &str, end: &Self) -> bool {
-        let mut level = Some(self);
-        while let Some(scope) = level.filter(|scope| !std::ptr::eq(*scope, end)) {
-            let mut entries = scope.items.iter().flat_map(|item| &item.entries);
-            if entries.any(|entry| entry.alias == alias) {
-                return true;
-            }
-            level = scope.outer;
-        }
-        false
+        std::iter::once(self)
+            .chain(self.outside())
+            .take_while(|scope| !std::ptr::eq(*scope, end))
+            .flat_map(|scope| &scope.items)
+            .any(|item| item.entries.iter().any(|entry| entry.alias == alias))
     }
 
     /// Whether a relation is among this level's items (it then has the system columns).

@@ -199,11 +199,7 @@ impl<'a> Analyser<'a> {
                 range.location,
             ));
         }
-        self.use_relation(id, action, range.location);
-        // Defaults fill what an INSERT does not name; an UPDATE computes generated columns anew.
-        if matches!(action, Action::Insert | Action::Update) {
-            self.use_all_types(id);
-        }
+        self.use_target(id, action, range.location);
         Ok((id, self.relation_entry(range, id)))
     }
 

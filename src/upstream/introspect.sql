@@ -13,6 +13,14 @@ WITH RECURSIVE shown AS (
     JOIN pg_language l ON l.oid = p.prolang
     WHERE n.nspname <> 'pg_catalog'
       AND NOT (l.lanname IN ('c', 'internal') AND p.provolatile <> 'v')
+), code (class, object, function) AS (
+    -- What names such code, itself or by an operator: checks, generated columns.
+    SELECT d.classid, d.objid, o.oid FROM pg_depend d JOIN outside o ON o.oid = d.refobjid
+    WHERE d.refclassid = 'pg_proc'::regclass
+    UNION
+    SELECT d.classid, d.objid, o.oid FROM pg_depend d JOIN pg_operator p ON p.oid = d.refobjid
+    JOIN outside o ON o.oid = p.oprcode
+    WHERE d.refclassid = 'pg_operator'::regclass
 ), by_literal (operator) AS (
     -- Operators outside pg_catalog that Postgres can find for a literal whose type is not written:
     -- without a built-in one of that name that it would prefer.
@@ -43,13 +51,9 @@ WITH RECURSIVE shown AS (
     LEFT JOIN pg_type t ON t.oid IN (c.castsource, c.casttarget)
         AND t.typnamespace <> 'pg_catalog'::regnamespace
     UNION
-    -- Checks of domains: the functions and operators in them.
-    SELECT 0, o.oid, k.contypid
-    FROM pg_constraint k JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass
-        AND d.objid = k.oid
-    LEFT JOIN pg_operator p ON d.refclassid = 'pg_operator'::regclass AND p.oid = d.refobjid
-    JOIN outside o ON o.oid = p.oprcode
-        OR d.refclassid = 'pg_proc'::regclass AND o.oid = d.refobjid
+    -- Checks of domains.
+    SELECT 0, c.function, k.contypid
+    FROM pg_constraint k JOIN code c ON c.class = 'pg_constraint'::regclass AND c.object = k.oid
     WHERE k.contypid <> 0
     UNION
     SELECT 0, o.oid, g.rngtypid FROM pg_range g JOIN outside o ON o.oid = g.rngsubdiff
@@ -103,12 +107,8 @@ SELECT json_build_object(
                     'type', format_type(a.atttypid, a.atttypmod),
                     'typname', CASE WHEN t.oid IN (SELECT type FROM runs) THEN t.typname END,
                     'generated_by_code', CASE WHEN a.attgenerated <> '' AND EXISTS (
-                        SELECT 1 FROM pg_attrdef def JOIN pg_depend d
-                            ON d.classid = 'pg_attrdef'::regclass AND d.objid = def.oid
-                        LEFT JOIN pg_operator p
-                            ON d.refclassid = 'pg_operator'::regclass AND p.oid = d.refobjid
-                        JOIN outside o ON o.oid = p.oprcode
-                            OR d.refclassid = 'pg_proc'::regclass AND o.oid = d.refobjid
+                        SELECT 1 FROM pg_attrdef def
+                        JOIN code c ON c.class = 'pg_attrdef'::regclass AND c.object = def.oid
                         WHERE def.adrelid = a.attrelid AND def.adnum = a.attnum) THEN true END,
                     'generated_from', CASE WHEN a.attgenerated <> '' THEN (
                         SELECT coalesce(json_agg(DISTINCT source.attname), '[]')

@@ -95,6 +95,12 @@ pub struct LimitError {
 }
 
 impl Limits {
+    /// Names of SQL that a session may hold: prepared statements, portals and cursors together.
+    pub fn names_held_max(&self) -> usize {
+        self.statements_held_max
+            .saturating_add(self.portals_held_max)
+    }
+
     /// Checks what was read from a configuration; the part that reads it calls this once.
     ///
     /// # Errors
